@@ -1,0 +1,60 @@
+# collapse-lit. `make` lists what there is.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON     ?= python3
+EXPERIMENT ?= quickstart
+RUN        ?= $(EXPERIMENT)
+ARGS       ?=
+
+VENV := .venv
+BIN  := $(VENV)/bin
+# faiss-gpu where there is an NVIDIA GPU, else faiss-cpu: they install the same module, never both.
+FAISS := $(shell nvidia-smi -L >/dev/null 2>&1 && echo gpu || echo cpu)
+
+.PHONY: help setup train resume report watch test lint format bench clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@echo
+	@echo '  EXPERIMENT=NAME  which configs/NAME.yaml to train      (default: quickstart)'
+	@echo '  RUN=NAME         which runs/NAME to write and continue (default: the experiment)'
+	@echo '  ARGS="..."       anything else, such as ARGS="--trainer.max_epochs=5"'
+
+setup: $(VENV)/.installed  ## create .venv with the package and its tools
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$(FAISS),dev]'
+	@touch $@
+
+train: setup  ## train EXPERIMENT into runs/RUN; the same command again continues that run
+	$(BIN)/collapse-lit fit --config configs/$(EXPERIMENT).yaml --run_dir runs/$(RUN) $(ARGS)
+
+resume: setup  ## continue runs/RUN with the configuration it was started with
+	$(BIN)/collapse-lit fit --config runs/$(RUN)/config.yaml --run_dir runs/$(RUN) $(ARGS)
+
+report: setup  ## rebuild figures and report.html of runs/RUN
+	$(BIN)/collapse-lit report runs/$(RUN) $(ARGS)
+
+watch: setup  ## watch runs/RUN live in the terminal, with W&B's own viewer
+	cd runs/$(RUN) && $(CURDIR)/$(BIN)/wandb leet $(ARGS)
+
+test: setup  ## run the test suite (CPU, no network)
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: setup  ## check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: setup  ## put style right
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: setup  ## measure speed: ratios between ways to do the same, from one run
+	@for script in benchmarks/*.py; do $(BIN)/python $$script; done
+
+clean:  ## remove the virtual environment and caches; runs/ and data/ stay
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache build *.egg-info

@@ -1,0 +1,3 @@
+"""collapse-lit: train on coarse labels, watch the features collapse, recover the fine classes."""
+
+__version__ = "0.1.0"
