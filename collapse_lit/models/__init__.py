@@ -1,0 +1,6 @@
+"""Networks: a backbone by name, and the classifier that trains it on coarse labels."""
+
+from collapse_lit.models.backbones import make_backbone
+from collapse_lit.models.classifier import CoarseClassifier
+
+__all__ = ["CoarseClassifier", "make_backbone"]

@@ -1,0 +1,132 @@
+"""Backbones by name: images in, a flat feature vector per image out."""
+
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from collapse_lit.errors import UserError
+
+# Images up to this side get a CIFAR stem: the ImageNet stem (7×7 stride 2, then max pooling)
+# would leave 8×8 positions of a 32×32 image.
+SMALL_IMAGE = 64
+
+
+def make_backbone(name: str, image_shape: tuple[int, ...], **options: Any) -> tuple[nn.Module, int]:
+    """Build a network without its classifier.
+
+    Args:
+        name: ``small_cnn``, ``mlp``, or any classification model of torchvision's registry
+            (``resnet18``, ``convnext_tiny``, …). ResNets get the CIFAR stem on images up to
+            64 pixels a side.
+        image_shape: Shape of one input: (C, H, W) for images, (d,) for vectors.
+        options: Passed to the builder, such as ``width`` for ``small_cnn``.
+
+    Returns:
+        The backbone, (N, *image_shape) → (N, d), and d, the number of features.
+
+    Raises:
+        UserError: No backbone has this name, it does not take these options, or it does not accept
+            inputs of this shape.
+    """
+    builder = _BUILDERS.get(name, _torchvision_backbone)
+    try:
+        backbone = builder(name, image_shape, **options)
+    except TypeError as error:
+        raise UserError(
+            f"model.backbone_args: {name!r} does not take {options}: {error}"
+        ) from error
+    return backbone, _feature_width(name, backbone, image_shape)
+
+
+def _small_cnn(name: str, image_shape: tuple[int, ...], width: int = 32) -> nn.Module:
+    """Three stages of two 3×3 convolutions, each at half the resolution; 4·width features."""
+    if len(image_shape) != 3:
+        raise UserError(f"model.backbone: small_cnn takes images (C, H, W), not {image_shape}")
+    channels = [image_shape[0], width, 2 * width, 4 * width]
+    stages: list[nn.Module] = []
+    for stage, (inside, outside) in enumerate(pairwise(channels)):
+        if stage:
+            stages.append(nn.MaxPool2d(2))
+        stages += [_conv_bn_relu(inside, outside), _conv_bn_relu(outside, outside)]
+    return nn.Sequential(*stages, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+
+def _conv_bn_relu(inside: int, outside: int) -> nn.Module:
+    return nn.Sequential(
+        nn.Conv2d(inside, outside, 3, padding=1, bias=False), nn.BatchNorm2d(outside), nn.ReLU()
+    )
+
+
+def _mlp(name: str, image_shape: tuple[int, ...], width: int = 256, depth: int = 1) -> nn.Module:
+    """``depth`` hidden ReLU layers of ``width`` units on the flattened input."""
+    layers: list[nn.Module] = [nn.Flatten()]
+    inside = torch.Size(image_shape).numel()
+    for _ in range(depth):
+        layers += [nn.Linear(inside, width), nn.ReLU()]
+        inside = width
+    return nn.Sequential(*layers)
+
+
+def _torchvision_backbone(name: str, image_shape: tuple[int, ...], **options: Any) -> nn.Module:
+    from torchvision import models
+
+    classifiers = models.list_models(module=models)
+    if name not in classifiers:
+        raise UserError(
+            f"model.backbone: no backbone is called {name!r}; there are {', '.join(_BUILDERS)} and "
+            f"torchvision's {', '.join(classifiers)}"
+        )
+    model = models.get_model(name, weights=None, **options)
+    _replace_last(model, nn.Linear, lambda layer: nn.Identity())
+    if image_shape[0] != 3:
+        _replace_first_conv(model, image_shape[0])
+    if isinstance(model, models.ResNet) and max(image_shape[1:]) <= SMALL_IMAGE:
+        model.conv1 = nn.Conv2d(image_shape[0], model.conv1.out_channels, 3, padding=1, bias=False)
+        nn.init.kaiming_normal_(model.conv1.weight, mode="fan_out", nonlinearity="relu")
+        model.maxpool = nn.Identity()
+    return model
+
+
+def _replace_last(
+    model: nn.Module, kind: type[nn.Module], replacement: Callable[[nn.Module], nn.Module]
+) -> None:
+    path = [path for path, module in model.named_modules() if isinstance(module, kind)][-1]
+    model.set_submodule(path, replacement(model.get_submodule(path)))
+
+
+def _replace_first_conv(model: nn.Module, channels: int) -> None:
+    path, conv = next((p, m) for p, m in model.named_modules() if isinstance(m, nn.Conv2d))
+    model.set_submodule(
+        path,
+        nn.Conv2d(
+            channels,
+            conv.out_channels,
+            conv.kernel_size,  # type: ignore[arg-type]
+            conv.stride,  # type: ignore[arg-type]
+            conv.padding,  # type: ignore[arg-type]
+            bias=conv.bias is not None,
+        ),
+    )
+
+
+def _feature_width(name: str, backbone: nn.Module, image_shape: tuple[int, ...]) -> int:
+    """Number of features, found by one forward pass of two blank images."""
+    was_training = backbone.training
+    backbone.eval()
+    try:
+        with torch.no_grad():
+            features: Tensor = backbone(torch.zeros(2, *image_shape))
+    except RuntimeError as error:
+        raise UserError(
+            f"model.backbone: {name!r} does not take inputs of shape {image_shape}: {error}"
+        ) from error
+    backbone.train(was_training)
+    if features.ndim != 2:
+        raise UserError(f"model.backbone: {name!r} gives features of shape {features.shape[1:]}")
+    return features.shape[1]
+
+
+_BUILDERS: dict[str, Callable[..., nn.Module]] = {"small_cnn": _small_cnn, "mlp": _mlp}

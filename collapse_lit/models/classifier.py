@@ -1,0 +1,91 @@
+"""The network under study: a backbone and a linear head, trained on coarse labels."""
+
+from typing import Any
+
+import lightning as L
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from collapse_lit.models.backbones import make_backbone
+from collapse_lit.models.schedule import ScheduleName, schedule
+
+
+class CoarseClassifier(L.LightningModule):
+    """An image classifier that is only ever shown coarse labels.
+
+    Its last-layer features, the input of :attr:`head`, are what the monitors measure.
+
+    Args:
+        num_classes: Number of coarse classes; taken from the data.
+        image_shape: Shape of one input; taken from the data.
+        backbone: Network by name: small_cnn, mlp, or a model of torchvision's registry such as
+            resnet18 (with a 3×3 stem on images up to 64 pixels).
+        backbone_args: Options of that network, such as width.
+        lr: Peak learning rate of SGD with Nesterov momentum.
+        momentum: Momentum of SGD.
+        weight_decay: Weight decay on all parameters: collapse needs it.
+        schedule: Learning rate over training: multistep (÷10 at 1/3 and 2/3), onecycle (linear up
+            for a fifth, linear down to 0), cosine, or constant.
+        label_smoothing: Smoothing of the coarse labels. Keep 0 to recover fine classes: smoothing
+            erases the structure that they leave in the features.
+        compile: Compile the backbone with torch.compile.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        image_shape: tuple[int, ...],
+        backbone: str = "small_cnn",
+        backbone_args: dict[str, Any] | None = None,
+        lr: float = 0.1,
+        momentum: float = 0.9,
+        weight_decay: float = 5e-4,
+        schedule: ScheduleName = "multistep",
+        label_smoothing: float = 0.0,
+        compile: bool = False,
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters()
+        self.backbone, width = make_backbone(backbone, tuple(image_shape), **(backbone_args or {}))
+        self.head = nn.Linear(width, num_classes)
+        if compile:
+            self.backbone.compile()
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Coarse logits (N, num_classes) of a batch of images (N, *image_shape)."""
+        return self.head(self.backbone(images))
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        """Cross-entropy on the coarse labels of one batch."""
+        images, coarse = batch
+        loss = F.cross_entropy(
+            self(images), coarse, label_smoothing=self.hparams["label_smoothing"]
+        )
+        self.log(
+            "train/loss",
+            loss.detach(),
+            on_step=False,
+            on_epoch=True,
+            sync_dist=True,
+            prog_bar=True,
+            batch_size=len(images),
+        )
+        return loss
+
+    def configure_optimizers(self) -> Any:
+        """SGD with Nesterov momentum; the rate follows the schedule step by step."""
+        optimizer = torch.optim.SGD(
+            self.parameters(),
+            lr=self.hparams["lr"],
+            momentum=self.hparams["momentum"],
+            weight_decay=self.hparams["weight_decay"],
+            nesterov=self.hparams["momentum"] > 0,
+        )
+        total = int(self.trainer.estimated_stepping_batches)
+        factor = schedule(self.hparams["schedule"], total)
+        by_step = {
+            "scheduler": torch.optim.lr_scheduler.LambdaLR(optimizer, factor),
+            "interval": "step",
+        }
+        return {"optimizer": optimizer, "lr_scheduler": by_step}
