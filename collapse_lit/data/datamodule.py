@@ -1,0 +1,172 @@
+"""The data module: fine labels stop here, training sees coarse ones only."""
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from lightning.pytorch import LightningDataModule
+from torch import Tensor
+
+from collapse_lit.data.labelled import LabelledImages, Split
+from collapse_lit.data.loader import CleanLoader, EpochSampler, TrainLoader, fits_device
+from collapse_lit.data.sources import GaussianMixture, load_source
+from collapse_lit.data.transforms import Augmentation, channel_statistics, normaliser
+from collapse_lit.errors import UserError
+from collapse_lit.hierarchy import Hierarchy, make_hierarchy, split_classes
+
+
+class CoarseDataModule(LightningDataModule):
+    """Images with coarse labels to train on, and with fine ones to measure by.
+
+    Args:
+        source: where images come from: ``digits`` (inside scikit-learn, no download); ``CIFAR10``,
+            ``CIFAR100``, ``MNIST``, ``FashionMNIST`` or ``SVHN`` (torchvision's, downloaded once);
+            ``imagefolder`` (your own: root/train/CLASS/*.jpg and root/test/CLASS/*.jpg);
+            ``gaussian`` (a planted mixture of vectors).
+        root: folder of the files; ``digits`` and ``gaussian`` need none.
+        image_size: for ``imagefolder``: resize and centre-crop to this many pixels a side. Not
+            needed if all images have one size.
+        coarse: which fine classes are merged into one label: ``mod`` (class i mod num_coarse),
+            ``adjacent`` (blocks), ``random``, ``identity`` (none: ordinary training), ``cifar100``
+            (its own 20 superclasses), ``parents`` (the original classes, when ``split`` is used), a
+            mapping {coarse name: [fine names]}, or a .yaml file with such a mapping or a .csv file
+            with columns fine,coarse.
+        num_coarse: number of coarse classes for ``mod``, ``adjacent`` and ``random``.
+        split: split each class at random into this many fine classes first. With ``coarse:
+            parents`` the fine classes are pure chance, a null model: there is nothing to recover.
+            With ``coarse: identity`` it trains on labels finer than what the images show.
+        batch_size: images in a training batch, on each device.
+        augment: ``none``, ``crop`` (shift by up to an eighth of the image) or ``crop+flip`` (and
+            mirror left to right; not for digits).
+        gaussian: the mixture that the source ``gaussian`` draws.
+        seed: seed of order, augmentation, random groups, random splits and the mixture.
+    """
+
+    def __init__(
+        self,
+        source: str = "digits",
+        root: str | Path = "data",
+        image_size: int | None = None,
+        coarse: str | dict[str, list[Any]] = "mod",
+        num_coarse: int = 5,
+        split: int = 1,
+        batch_size: int = 128,
+        augment: Literal["none", "crop", "crop+flip"] = "none",
+        gaussian: GaussianMixture | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        for key, value, least in (
+            ("batch_size", batch_size, 2),
+            ("split", split, 1),
+            ("seed", seed, 0),
+        ):
+            if value < least:
+                raise UserError(f"data.{key}={value}: must be at least {least}")
+        self.source, self.root, self.image_size = source, Path(root), image_size
+        self.coarse_rule, self.num_coarse_asked, self.split = coarse, num_coarse, split
+        self.batch_size, self.augment = batch_size, augment
+        self.gaussian, self.seed = gaussian, seed
+        self._placed: tuple[torch.device, tuple[Split, Split]] | None = None
+
+    @property
+    def labelled(self) -> LabelledImages:
+        """Training and test set with fine labels, after random splitting."""
+        return self._loaded[0]
+
+    @property
+    def hierarchy(self) -> Hierarchy:
+        """The map from fine to coarse classes."""
+        return self._loaded[1]
+
+    @property
+    def num_coarse(self) -> int:
+        """Number of coarse classes: what the classifier tells apart."""
+        return self.hierarchy.num_coarse
+
+    @property
+    def image_shape(self) -> tuple[int, ...]:
+        """Shape of one input: (C, H, W), or (d,) for vectors."""
+        return tuple(self.labelled.train.images.shape[1:])
+
+    def setup(self, stage: str) -> None:
+        """Load the data before training starts, so that a mistake shows at once."""
+        _ = self.hierarchy
+
+    def train_dataloader(self) -> TrainLoader:
+        """Augmented batches ``(images, coarse)``; a fine label never passes here."""
+        rank, world_size, device = self._place()
+        train, _ = self._on(device)
+        n = len(train.labels)
+        if n < 2 * world_size:
+            raise UserError(f"data.root: {n} training images are too few for {world_size} devices")
+        return TrainLoader(
+            images=train.images,
+            coarse=self.hierarchy.coarse(train.labels),
+            device=device,
+            batch_size=self.batch_size,
+            sampler=EpochSampler(n, self.seed, rank, world_size),
+            augmentation=self._augmentation(),
+            normalise=normaliser(self._statistics, self.image_shape, device),
+        )
+
+    def clean_dataloaders(self) -> dict[str, CleanLoader]:
+        """Clean batches ``(images, coarse, fine, index)`` of the sets "train" and "test"."""
+        rank, world_size, device = self._place()
+        normalise = normaliser(self._statistics, self.image_shape, device)
+        return {
+            name: CleanLoader(split, self.hierarchy, device, normalise, rank, world_size)
+            for name, split in zip(("train", "test"), self._on(device), strict=True)
+        }
+
+    @cached_property
+    def _loaded(self) -> tuple[LabelledImages, Hierarchy]:
+        data = load_source(
+            self.source, self.root, self.image_size, self.gaussian, self.num_coarse_asked, self.seed
+        )
+        parents = None
+        if self.split > 1:
+            args = (data.fine_names, self.split)
+            train, names, parents = split_classes(data.train.labels, *args, seed=self.seed)
+            test, _, _ = split_classes(data.test.labels, *args, seed=self.seed + 1)
+            data = LabelledImages(
+                Split(data.train.images, train), Split(data.test.images, test), names
+            )
+        hierarchy = make_hierarchy(
+            data.fine_names, self.coarse_rule, self.num_coarse_asked, self.seed, parents
+        )
+        return data, hierarchy
+
+    def _place(self) -> tuple[int, int, torch.device]:
+        """Rank, world size and device of this process."""
+        if self.trainer is None:
+            return 0, 1, torch.device("cpu")
+        return (
+            self.trainer.global_rank,
+            self.trainer.world_size,
+            self.trainer.strategy.root_device,
+        )
+
+    def _on(self, device: torch.device) -> tuple[Split, Split]:
+        """Training and test set; images on the device if they fit there, shared by all loaders."""
+        if self._placed is None or self._placed[0] != device:
+            splits = (self.labelled.train, self.labelled.test)
+            if fits_device(sum(split.images.nbytes for split in splits), device):
+                train, test = (Split(split.images.to(device), split.labels) for split in splits)
+                splits = (train, test)
+            self._placed = (device, splits)
+        return self._placed[1]
+
+    @cached_property
+    def _statistics(self) -> tuple[Tensor, Tensor] | None:
+        images = self.labelled.train.images
+        return channel_statistics(images) if images.dtype == torch.uint8 else None
+
+    def _augmentation(self) -> Augmentation:
+        if self.augment == "none":
+            return Augmentation()
+        if len(self.image_shape) != 3:
+            raise UserError(f"data.augment={self.augment!r} is for images; use none for vectors")
+        pad = max(1, min(self.image_shape[1:]) // 8)  # 4 pixels of 32, as everyone does
+        return Augmentation(pad, flip=self.augment == "crop+flip")

@@ -1,0 +1,122 @@
+"""What happens to a batch on the device: random crop and mirror, then normalisation."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+ORDER, AUGMENTATION = 0, 1  # independent streams of random numbers
+STATISTICS_FROM = 100_000  # images that mean and standard deviation are taken from, at most
+
+Augment = Callable[[Tensor, Tensor], Tensor]
+Normalise = Callable[[Tensor], Tensor]
+
+
+def random_stream(seed: int, epoch: int, stream: int) -> torch.Generator:
+    """A CPU generator for one purpose in one epoch: the same on all ranks and after a resume."""
+    state = np.random.SeedSequence([seed, epoch, stream]).generate_state(1, np.uint64)
+    return torch.Generator().manual_seed(int(state[0]))
+
+
+def crop_and_flip(images: Tensor, pad: int, top: Tensor, left: Tensor, flip: Tensor) -> Tensor:
+    """Pad each image with zeros, mirror some left to right, and crop all to the old size.
+
+    Args:
+        images: (B, C, H, W).
+        pad: width of the padding in pixels.
+        top: first row of each crop in the padded and mirrored image, (B,) int64 in 0…2·pad.
+        left: first column of each crop, likewise.
+        flip: which images to mirror, (B,) bool.
+
+    Returns:
+        images of the same shape, dtype and device.
+    """
+    B, C, H, W = images.shape
+    padded = images.new_zeros(B, C, H + 2 * pad, W + 2 * pad)
+    padded[:, :, pad : pad + H, pad : pad + W] = images
+    both = torch.stack([padded, padded.flip(-1)])
+    windows = both.unfold(3, H, 1).unfold(4, W, 1)  # (2, B, C, 2·pad+1, 2·pad+1, H, W), a view
+    return windows[flip.long(), torch.arange(B, device=images.device), :, top, left]
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Random crop and mirror; what happens to sample i in epoch e depends on (seed, e, i) only.
+
+    So results are the same on one device or eight, on CPU or GPU, and after a resume.
+
+    Attributes:
+        pad: how far a crop may shift, in pixels; 0 for no crop.
+        flip: whether to mirror half of the images.
+    """
+
+    pad: int = 0
+    flip: bool = False
+
+    def draw(self, n: int, seed: int, epoch: int, device: torch.device) -> Augment:
+        """Draw for all n samples of an epoch.
+
+        Returns:
+            A function of images (B, C, H, W) on the device and their indices (B,).
+        """
+        if not self.pad and not self.flip:
+            return lambda images, index: images
+        generator = random_stream(seed, epoch, AUGMENTATION)
+        corner = torch.randint(0, 2 * self.pad + 1, (2, n), generator=generator).to(device)
+        flip = (torch.rand(n, generator=generator) < 0.5 * self.flip).to(device)
+
+        def augment(images: Tensor, index: Tensor) -> Tensor:
+            top, left = corner[:, index]
+            return crop_and_flip(images, self.pad, top, left, flip[index])
+
+        return augment
+
+
+def channel_statistics(images: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of each channel on the scale 0…255, each (C,) float64.
+
+    Taken from all images, or from 50,000 to 100,000 evenly spaced ones when there are more.
+    """
+    every = -(-len(images) // STATISTICS_FROM)
+    counts = torch.zeros(images.shape[1], 256, dtype=torch.int64)  # exact: a histogram of uint8
+    for chunk in images[::every].split(1024):
+        for c, channel in enumerate(chunk.unbind(1)):
+            counts[c] += torch.bincount(channel.reshape(-1), minlength=256)
+    share = counts.double() / counts.sum(1, keepdim=True)
+    values = torch.arange(256, dtype=torch.float64)
+    mean = share @ values
+    variance = (share * (values - mean[:, None]) ** 2).sum(1)
+    return mean, variance.sqrt()
+
+
+def normaliser(
+    statistics: tuple[Tensor, Tensor] | None, shape: tuple[int, ...], device: torch.device
+) -> Normalise:
+    """A function from uint8 batches (B, C, H, W) to float32 ones with mean 0 and deviation 1.
+
+    Batches come out in the channels-last layout, which convolutions are fastest on. Without
+    statistics it leaves batches alone: vectors are what they are.
+
+    Args:
+        statistics: mean and standard deviation of each channel, each (C,).
+        shape: shape (C, H, W) of the images.
+        device: where the batches are.
+    """
+    if statistics is None:
+        return lambda batch: batch
+    mean, std = statistics
+    scale = 1 / std.clamp(min=1.0)  # a constant channel becomes 0, not NaN
+
+    def whole_image(per_channel: Tensor) -> Tensor:  # in the batches' layout: four times as fast
+        image = per_channel.float()[None, :, None, None].expand(1, *shape)
+        return image.contiguous(memory_format=torch.channels_last).to(device)
+
+    factor, shift = whole_image(scale), whole_image(-mean * scale)
+
+    def normalise(batch: Tensor) -> Tensor:
+        floats = batch.to(torch.float32, memory_format=torch.channels_last)
+        return floats.mul_(factor).add_(shift)
+
+    return normalise
