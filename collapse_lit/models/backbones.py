@@ -1,6 +1,7 @@
 """Backbones by name: images in, a flat feature vector per image out."""
 
 from collections.abc import Callable
+from difflib import get_close_matches
 from itertools import pairwise
 from typing import Any
 
@@ -75,12 +76,14 @@ def _torchvision_backbone(name: str, image_shape: tuple[int, ...], **options: An
 
     classifiers = models.list_models(module=models)
     if name not in classifiers:
+        known = [*_BUILDERS, *classifiers]
+        near = get_close_matches(name, known, n=3) or ["small_cnn", "mlp", "resnet18"]
         raise UserError(
-            f"model.backbone: no backbone is called {name!r}; there are {', '.join(_BUILDERS)} and "
-            f"torchvision's {', '.join(classifiers)}"
+            f"model.backbone: no backbone is called {name!r}; did you mean {' or '.join(near)}? "
+            "There are small_cnn, mlp and all classification models of torchvision"
         )
     model = models.get_model(name, weights=None, **options)
-    _replace_last(model, nn.Linear, lambda layer: nn.Identity())
+    _remove_classifier(name, model)
     if image_shape[0] != 3:
         _replace_first_conv(model, image_shape[0])
     if isinstance(model, models.ResNet) and max(image_shape[1:]) <= SMALL_IMAGE:
@@ -90,11 +93,11 @@ def _torchvision_backbone(name: str, image_shape: tuple[int, ...], **options: An
     return model
 
 
-def _replace_last(
-    model: nn.Module, kind: type[nn.Module], replacement: Callable[[nn.Module], nn.Module]
-) -> None:
-    path = [path for path, module in model.named_modules() if isinstance(module, kind)][-1]
-    model.set_submodule(path, replacement(model.get_submodule(path)))
+def _remove_classifier(name: str, model: nn.Module) -> None:
+    linear = [path for path, module in model.named_modules() if isinstance(module, nn.Linear)]
+    if not linear:
+        raise UserError(f"model.backbone: {name!r} has no linear last layer to measure at")
+    model.set_submodule(linear[-1], nn.Identity())
 
 
 def _replace_first_conv(model: nn.Module, channels: int) -> None:

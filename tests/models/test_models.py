@@ -1,0 +1,63 @@
+import pytest
+import torch
+from torch import nn
+
+from collapse_lit.errors import UserError
+from collapse_lit.models import CoarseClassifier, make_backbone
+from collapse_lit.models.schedule import schedule
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "width"),
+    [("small_cnn", (1, 8, 8), 128), ("mlp", (16,), 256), ("resnet18", (3, 32, 32), 512)],
+)
+def test_backbone_gives_flat_features(name: str, shape: tuple[int, ...], width: int) -> None:
+    backbone, found = make_backbone(name, shape)
+    assert found == width
+    assert backbone.eval()(torch.zeros(3, *shape)).shape == (3, width)
+
+
+def test_resnet_sees_small_images_at_full_resolution() -> None:
+    small, _ = make_backbone("resnet18", (3, 32, 32))
+    large, _ = make_backbone("resnet18", (3, 96, 96))
+    assert (small.conv1.kernel_size, small.conv1.stride) == ((3, 3), (1, 1))
+    assert isinstance(small.maxpool, nn.Identity)
+    assert (large.conv1.kernel_size, large.conv1.stride) == ((7, 7), (2, 2))
+
+
+def test_other_torchvision_models_take_grey_images() -> None:
+    backbone, width = make_backbone("mobilenet_v3_small", (1, 32, 32))
+    assert backbone.eval()(torch.zeros(2, 1, 32, 32)).shape == (2, width)
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "options", "said"),
+    [
+        ("resnet19", (3, 32, 32), {}, "resnet18"),
+        ("small_cnn", (3, 32, 32), {"wide": 3}, "wide"),
+        ("small_cnn", (16,), {}, "images"),
+    ],
+)
+def test_a_wrong_backbone_is_named(name: str, shape: tuple, options: dict, said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        make_backbone(name, shape, **options)
+
+
+def test_schedules_by_hand() -> None:
+    multistep = schedule("multistep", 300)
+    assert [multistep(step) for step in (0, 99, 100, 199, 200, 299)] == pytest.approx(
+        [1, 1, 0.1, 0.1, 0.01, 0.01]
+    )
+    onecycle = schedule("onecycle", 100)
+    assert onecycle(0) == pytest.approx(0.005 / 0.2)
+    assert max(onecycle(step) for step in range(100)) <= 1
+    assert onecycle(19) == pytest.approx(0.975)
+    assert onecycle(99) == pytest.approx(0.005 / 0.8)
+    assert schedule("cosine", 2)(1) == pytest.approx(0.5 - 0.5 * 0.5**0.5)
+    assert schedule("constant", 5)(4) == 1
+
+
+def test_the_classifier_has_one_output_a_coarse_class() -> None:
+    model = CoarseClassifier(num_classes=5, image_shape=(1, 8, 8))
+    assert model(torch.zeros(2, 1, 8, 8)).shape == (2, 5)
+    assert model.head.in_features == 128
