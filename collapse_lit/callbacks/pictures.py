@@ -1,0 +1,65 @@
+"""Figures of the run so far, in the run directory and in W&B."""
+
+import time
+import warnings
+from typing import Any
+
+import lightning as L
+from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.loggers import WandbLogger
+
+from collapse_lit.measure.selection import select_epoch
+from collapse_lit.report.figures import run_figures, save_figure
+from collapse_lit.tracking.run_directory import RunDirectory
+
+# Drawing may take this share of a run's time; the last epoch is always drawn.
+SHARE_OF_TIME = 0.05
+
+
+class RunPictures(Checkpoint):
+    """Redraws ``figures/*.png`` during training, and shows them in W&B.
+
+    To Lightning this is a checkpoint callback: those come last at the end of an epoch, after the
+    history that the figures are drawn from is written. A figure that fails is a warning.
+
+    Args:
+        run: Where the history is, and where the figures go.
+    """
+
+    def __init__(self, run: RunDirectory) -> None:
+        self.run = run
+        self.drawing = 0.0
+        self.started = time.monotonic()
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Draw on rank 0, as often as the time allows."""
+        if not trainer.is_global_zero or trainer.fast_dev_run:  # type: ignore[attr-defined]
+            return
+        last = trainer.current_epoch + 1 == trainer.max_epochs
+        if last or self.drawing <= SHARE_OF_TIME * (time.monotonic() - self.started):
+            before = time.monotonic()
+            try:
+                self._draw(trainer)
+            except Exception as error:
+                warnings.warn(f"could not draw the figures: {error!r}", stacklevel=2)
+            self.drawing += time.monotonic() - before
+
+    def _draw(self, trainer: L.Trainer) -> None:
+        history = self.run.read_history()
+        images: dict[str, Any] = {}
+        snapshots = self.run.read_snapshots()
+        for name, figure in run_figures(history, snapshots, select_epoch(history)):
+            path = self.run.figures / f"{name}.png"
+            save_figure(figure, path)
+            images[f"figures/{name}"] = str(path)
+        for logger in trainer.loggers:
+            if isinstance(logger, WandbLogger) and images:
+                import wandb
+
+                logger.experiment.log(
+                    {
+                        **{key: wandb.Image(path) for key, path in images.items()},
+                        "epoch": trainer.current_epoch,
+                        "trainer/global_step": trainer.global_step,
+                    }
+                )

@@ -1,0 +1,122 @@
+"""Writes down what was measured: checkpoint, history, summary, in an order no kill can break."""
+
+import time
+from typing import Any
+
+import lightning as L
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.utilities import rank_zero_info
+
+from collapse_lit.callbacks.monitor import Monitor
+from collapse_lit.measure.selection import select_epoch
+from collapse_lit.tracking.run_directory import Row, RunDirectory, write_json
+
+
+class RunRecorder(ModelCheckpoint):
+    """Keeps a run directory such that a kill at any moment loses nothing but the epoch under way.
+
+    At the end of an epoch the checkpoint is written first, and it carries the epoch's history row;
+    the row is appended to ``history.jsonl`` after that. Killed in between, the resumed run finds the
+    row in the checkpoint and appends it then: no epoch is missing, none is there twice.
+
+    Args:
+        run: Where everything goes.
+        every_n_epochs: Keep ``epoch_NNN.ckpt`` every that many epochs. ``last.ckpt`` is written after
+            each one.
+    """
+
+    def __init__(self, run: RunDirectory, every_n_epochs: int = 10) -> None:
+        super().__init__(
+            dirpath=run.checkpoints,
+            filename="epoch_{epoch:03d}",
+            auto_insert_metric_name=False,
+            save_top_k=-1,
+            save_last=True,
+            every_n_epochs=every_n_epochs,
+            save_on_train_epoch_end=True,
+            enable_version_counter=False,
+        )
+        self.run = run
+        self.row: Row = {}
+        self.seconds_before = 0.0
+        self.started = time.monotonic()
+
+    @property
+    def state_key(self) -> str:
+        """One key whatever the options, so that they may change between starts."""
+        return "RunRecorder"
+
+    def state_dict(self) -> dict[str, Any]:
+        """The last measured row and the training time so far, in plain types."""
+        return {"row": self.row, "wall_seconds": self.wall_seconds}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take up where the checkpoint was written."""
+        self.row = state_dict["row"]
+        self.seconds_before = state_dict["wall_seconds"]
+
+    @property
+    def wall_seconds(self) -> float:
+        """Seconds spent in training and measuring, over all starts of this run."""
+        return self.seconds_before + time.monotonic() - self.started
+
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        """Resolve the directory; ours is meant to hold earlier checkpoints, so no warning of that."""
+        kept, self.save_top_k = self.save_top_k, 0
+        super().setup(trainer, pl_module, stage)
+        self.save_top_k = kept
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Bring the history to where the checkpoint is."""
+        super().on_train_start(trainer, pl_module)
+        self.started = time.monotonic()
+        if trainer.is_global_zero:
+            lost = self.run.forget_history_after(trainer.current_epoch - 1)
+            if lost:
+                rank_zero_info(
+                    f"{lost} epochs of {self.run.history} lie beyond the checkpoint and are redone"
+                )
+            if self.row:
+                self.run.append_history(self.row)
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Checkpoint, then history, then summary."""
+        monitors = [callback for callback in trainer.callbacks if isinstance(callback, Monitor)]  # type: ignore[attr-defined]
+        measured = [m for m in monitors if m.measured_epoch == trainer.current_epoch]
+        loss = trainer.callback_metrics.get("train/loss")  # a collective under DDP: on all ranks
+        if measured:
+            self.row = {"epoch": trainer.current_epoch}
+            if loss is not None:
+                self.row["train/loss"] = float(loss)
+            for monitor in measured:
+                self.row |= monitor.values
+                if "space" in monitor.pictures:
+                    self.row["recovery/space"] = monitor.pictures["space"]
+        super().on_train_epoch_end(trainer, pl_module)
+        if measured and trainer.is_global_zero:
+            pictures = class_names(trainer)
+            for monitor in measured:
+                pictures |= monitor.pictures
+            self.run.write_snapshot(trainer.current_epoch, pictures)
+            self.run.append_history(self.row)
+            self._write_summary()
+
+    def _write_summary(self) -> None:
+        rows = self.run.read_history()
+        summary = {
+            **rows[-1],
+            "wall_seconds": round(self.wall_seconds, 1),
+            "selected": select_epoch(rows),
+        }
+        write_json(self.run.summary, summary)
+
+
+def class_names(trainer: L.Trainer) -> dict[str, Any]:
+    """Names of fine and coarse classes, where the data module knows its hierarchy."""
+    hierarchy = getattr(getattr(trainer, "datamodule", None), "hierarchy", None)
+    if hierarchy is None:
+        return {}
+    return {
+        "fine_names": list(hierarchy.fine_names),
+        "coarse_names": list(hierarchy.coarse_names),
+    }

@@ -1,0 +1,201 @@
+"""How well the hidden fine classes can be recovered, epoch by epoch."""
+
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch import distributed as dist
+
+from collapse_lit.callbacks.clean_pass import Loaders, fine_hierarchy
+from collapse_lit.callbacks.monitor import Monitor, count_classes
+from collapse_lit.errors import UserError
+from collapse_lit.features import Features
+from collapse_lit.measure.distributed import Group, sum_over_ranks
+from collapse_lit.measure.probe import fit_probe
+from collapse_lit.measure.recovery import Recovery, recover
+from collapse_lit.measure.scores import match_clusters, random_clusters
+
+# Samples in the scatter picture of all coarse classes together: enough to see, cheap to keep.
+POINTS_IN_PICTURE = 2000
+
+
+class RecoveryMonitor(Monitor):
+    """Clusters the features inside each coarse class and scores the clusters as fine classes.
+
+    The clustering sees coarse labels alone. With fine labels in the data it is scored on them
+    (``recovery/acc``, ``recovery/clp_test`` and the rest, with floor and ceiling); without, the
+    label-free ``recovery/stability`` and ``recovery/silhouette`` remain.
+
+    Args:
+        layer: Path of the module whose input is the feature: the last linear layer.
+        every_n_epochs: Measure every that many epochs; the last epoch is always measured.
+        k: Clusters in each coarse class: "given" (its number of fine classes), one number for all,
+            a list with one number a coarse class, or "auto" (estimated; 1 is possible).
+        seed: Seed of the clusterings and of the random floor.
+        loaders: As for :class:`CollapseMonitor`.
+    """
+
+    shown_in_progress_bar = ("recovery/clp_test", "recovery/stability")
+
+    def __init__(
+        self,
+        layer: str = "head",
+        every_n_epochs: int = 1,
+        k: int | list[int] | Literal["given", "auto"] = "given",
+        seed: int = 0,
+        loaders: Loaders | None = None,
+    ) -> None:
+        super().__init__(layer, every_n_epochs, loaders)
+        self.k = k
+        self.seed = seed
+        self.recovery: Recovery | None = None
+
+    def measure(
+        self, splits: dict[str, Features], head: nn.Module, group: Group
+    ) -> dict[str, float]:
+        """Cluster the training features and score the clusters on both splits."""
+        train = splits["train"]
+        num_coarse = count_classes(train, head, group)
+        fine_to_coarse = None if train.fine is None else fine_hierarchy(train, group)
+        k = self._clusters_wanted(fine_to_coarse, num_coarse)
+        check_class_sizes(k, train.coarse, num_coarse, group)
+        found = recover(
+            train.features,
+            train.coarse,
+            k,
+            num_coarse=num_coarse,
+            seed=self.seed,
+            index=train.index,
+            group=group,
+        )
+        self.recovery = found
+        self.pictures = {
+            "space": list(found.space),
+            **scatter_points(train, found, group),
+        }
+        values = {
+            "recovery/stability": found.stability,
+            "recovery/silhouette": found.silhouette,
+        }
+        if fine_to_coarse is not None:
+            values |= self._scores(splits, found, fine_to_coarse, k, num_coarse, group)
+        return values
+
+    def _clusters_wanted(
+        self, fine_to_coarse: Tensor | None, num_coarse: int
+    ) -> int | list[int] | Literal["auto"]:
+        if self.k != "given":
+            return self.k
+        if fine_to_coarse is None:
+            raise UserError(
+                "recovery.k: 'given' needs fine labels; without them give a number, a list with one "
+                "number a coarse class, or 'auto'"
+            )
+        return torch.bincount(fine_to_coarse[fine_to_coarse >= 0], minlength=num_coarse).tolist()
+
+    def _scores(
+        self,
+        splits: dict[str, Features],
+        found: Recovery,
+        fine_to_coarse: Tensor,
+        k: int | list[int] | Literal["auto"],
+        num_coarse: int,
+        group: Group,
+    ) -> dict[str, float]:
+        """Everything that looks at a fine label, after the clusters are fixed."""
+        train, test = splits["train"], splits.get("test")
+        assert train.fine is not None
+        matching = match_clusters(
+            found.ids, train.fine, found.cluster_to_coarse, fine_to_coarse, group=group
+        )
+        raw = recover(
+            train.features,
+            train.coarse,
+            k if k != "auto" else list(found.k),
+            num_coarse=num_coarse,
+            seed=self.seed,
+            index=train.index,
+            group=group,
+            space="raw/kmeans",
+        )
+        raw_matching = match_clusters(
+            raw.ids, train.fine, raw.cluster_to_coarse, fine_to_coarse, group=group
+        )
+        values = {
+            "recovery/acc": matching.acc,
+            "recovery/acc_raw": raw_matching.acc,
+            "recovery/acc_macro": matching.acc_macro,
+            "recovery/nmi": matching.nmi,
+            "recovery/ari": matching.ari,
+        }
+        if test is None or test.fine is None:
+            return values
+        random_ids = random_clusters(train.index, train.coarse, list(found.k), self.seed)
+        random_matching = match_clusters(
+            random_ids, train.fine, found.cluster_to_coarse, fine_to_coarse, group=group
+        )
+        everyone = torch.arange(len(fine_to_coarse), device=train.fine.device)
+        for key, targets, to_fine in (
+            ("recovery/clp_test", found.ids, matching.cluster_to_fine),
+            ("recovery/probe_test", train.fine, everyone),
+            ("recovery/floor", random_ids, random_matching.cluster_to_fine),
+        ):
+            probe = fit_probe(train.features, targets, len(to_fine), group=group)
+            predicted = to_fine.to(test.fine.device)[probe.predict(test.features)]
+            right = torch.stack(
+                [(predicted == test.fine).sum(), test.fine.new_tensor(len(predicted))]
+            )
+            right_of, total = sum_over_ranks(right, group).tolist()
+            values[key] = right_of / total
+        return values
+
+
+def check_class_sizes(
+    k: int | list[int] | Literal["auto"], coarse: Tensor, num_coarse: int, group: Group
+) -> None:
+    """See that every coarse class has samples enough for its clusters.
+
+    Raises:
+        UserError: It has not, or ``k`` has another length than there are coarse classes.
+    """
+    if k == "auto":
+        return
+    wanted = [k] * num_coarse if isinstance(k, int) else k
+    if len(wanted) != num_coarse:
+        raise UserError(f"recovery.k: {len(wanted)} numbers for {num_coarse} coarse classes")
+    sizes = sum_over_ranks(torch.bincount(coarse, minlength=num_coarse), group).tolist()
+    for label, (clusters, size) in enumerate(zip(wanted, sizes, strict=True)):
+        if not 1 <= clusters <= size:
+            raise UserError(
+                f"recovery.k: {clusters} clusters for coarse class {label}, which has {size} "
+                f"training samples; 1 to {size} would be possible"
+            )
+
+
+def scatter_points(train: Features, found: Recovery, group: Group) -> dict[str, np.ndarray]:
+    """A sample of the training set in the plane of its coarse class's chosen space.
+
+    Returns:
+        ``xy`` (n, 2), ``coarse``, ``cluster``, ``fine`` (-1 without fine labels), ``index``: the
+        same samples on every rank, whichever holds them.
+    """
+    total = sum_over_ranks(train.index.new_tensor([len(train.index)]), group)
+    stride = max(1, int(total) // POINTS_IN_PICTURE)
+    # Samples are often sorted by class: a multiplicative hash picks evenly from all of them.
+    kept = (train.index * 2654435761 % 2**32) % stride == 0
+    fine = torch.full_like(train.coarse, -1) if train.fine is None else train.fine
+    mine = {
+        "xy": found.xy[kept].float().cpu().numpy(),
+        "coarse": train.coarse[kept].cpu().numpy(),
+        "cluster": found.ids[kept].cpu().numpy(),
+        "fine": fine[kept].cpu().numpy(),
+        "index": train.index[kept].cpu().numpy(),
+    }
+    if group is None:
+        return mine
+    parts: list[dict[str, np.ndarray]] = [{} for _ in range(dist.get_world_size(group))]
+    dist.all_gather_object(parts, mine, group=group)
+    joined = {key: np.concatenate([part[key] for part in parts]) for key in mine}
+    order = np.argsort(joined["index"])
+    return {key: column[order] for key, column in joined.items()}

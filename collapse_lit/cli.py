@@ -1,0 +1,61 @@
+"""The command line: ``collapse-lit fit`` and ``collapse-lit report``."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from collapse_lit.errors import UserError
+
+COMMANDS = {
+    "fit": "train on coarse labels, measure collapse and recovery; the same command again resumes",
+    "report": "rebuild the figures and report.html of a run directory",
+}
+
+USAGE = """usage: collapse-lit COMMAND ...
+
+Train a network on coarse labels, watch its features collapse, recover the fine classes.
+
+commands:
+{commands}
+
+  collapse-lit fit --config configs/quickstart.yaml
+  collapse-lit fit --config configs/quickstart.yaml --trainer.max_epochs 5 --run_dir runs/short
+  collapse-lit report runs/quickstart
+
+collapse-lit COMMAND --help tells more.
+""".format(commands="\n".join(f"  {name:8}{text}" for name, text in COMMANDS.items()))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return the exit code: 2 after a mistake of the user's."""
+    command, *rest = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    if command in ("-h", "--help"):
+        print(USAGE, end="")
+        return 0
+    if command not in COMMANDS:
+        return _fail(f"there is no command {command!r}; there are {', '.join(COMMANDS)}")
+    try:
+        if command == "fit":
+            from collapse_lit.training import fit
+
+            fit(rest)
+        elif command == "report":
+            _report(rest)
+    except UserError as error:
+        return _fail(str(error))
+    return 0
+
+
+def _report(arguments: Sequence[str]) -> None:
+    import argparse
+
+    parser = argparse.ArgumentParser("collapse-lit report", description=COMMANDS["report"])
+    parser.add_argument("run_dir", type=Path, help="such as runs/quickstart")
+    from collapse_lit.report import build_report
+
+    print(build_report(parser.parse_args(arguments).run_dir))
+
+
+def _fail(message: str) -> int:
+    print(f"collapse-lit: error: {message}", file=sys.stderr)
+    return 2

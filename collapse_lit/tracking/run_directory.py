@@ -1,0 +1,163 @@
+"""The run directory: what a run leaves on disk, and how it survives a kill at any moment."""
+
+import io
+import json
+import math
+import os
+import secrets
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from collapse_lit.errors import UserError
+
+LIBRARIES = ("collapse-lit", "lightning", "torch", "torchvision", "torchmetrics", "wandb", "numpy")
+
+Row = dict[str, Any]
+
+
+class RunDirectory:
+    """Paths and files of one run, by the names that users and scripts rely on.
+
+    Every file is replaced whole or appended to by one whole line, so a reader, or the next process
+    of the same run, never meets half of one.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.config = self.path / "config.yaml"
+        self.identity = self.path / "run.json"
+        self.history = self.path / "history.jsonl"
+        self.summary = self.path / "summary.json"
+        self.checkpoints = self.path / "checkpoints"
+        self.last_checkpoint = self.checkpoints / "last.ckpt"
+        self.snapshots = self.path / "snapshots"
+        self.figures = self.path / "figures"
+        self.report = self.path / "report.html"
+
+    def create(self) -> None:
+        """Make the directory.
+
+        Raises:
+            UserError: It cannot be made or written to.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            probe = self.path / f".writable-{os.getpid()}"
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            raise UserError(
+                f"run_dir: cannot write to {self.path} ({error.strerror}); choose another run_dir"
+            ) from error
+
+    def identify(self, seed: int) -> dict[str, Any]:
+        """Who this run is: read from ``run.json``, or made up and written there at the start."""
+        if self.identity.exists():
+            return json.loads(self.identity.read_text())
+        identity = {
+            "name": self.path.name,
+            "wandb_id": secrets.token_hex(4),
+            "started": datetime.now(UTC).isoformat(timespec="seconds"),
+            "git_commit": _git_commit(),
+            "versions": {library: version(library) for library in LIBRARIES},
+            "python": sys.version.split()[0],
+            "seed": seed,
+            "command": ["collapse-lit", *sys.argv[1:]],
+        }
+        write_json(self.identity, identity)
+        return identity
+
+    def read_history(self) -> list[Row]:
+        """All measured epochs, oldest first; a last line torn by a kill is left out."""
+        if not self.history.exists():
+            return []
+        lines = self.history.read_text().split("\n")
+        complete = lines[:-1]  # what follows the last newline is empty or torn
+        return [json.loads(line) for line in complete if line]
+
+    def append_history(self, row: Mapping[str, Any]) -> None:
+        """Add one epoch, unless it is there; on disk when this returns."""
+        rows = self.read_history()
+        if any(known["epoch"] == row["epoch"] for known in rows):
+            return
+        line = (json.dumps(_plain(row)) + "\n").encode()
+        with self.history.open("ab") as file:
+            file.truncate(_end_of_last_line(self.history))
+            file.write(line)
+            file.flush()
+            os.fsync(file.fileno())
+
+    def forget_history_after(self, epoch: int) -> int:
+        """Drop epochs beyond ``epoch``, whose weights are lost; returns how many there were."""
+        rows = self.read_history()
+        kept = [row for row in rows if row["epoch"] <= epoch]
+        if len(kept) < len(rows):
+            text = "".join(json.dumps(row) + "\n" for row in kept)
+            write_whole(self.history, text.encode())
+        return len(rows) - len(kept)
+
+    def write_snapshot(self, epoch: int, arrays: Mapping[str, Any]) -> None:
+        """Keep what the pictures of one epoch are drawn from."""
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, allow_pickle=False, **arrays)
+        write_whole(self.snapshots / f"epoch_{epoch:03d}.npz", buffer.getvalue())
+
+    def read_snapshots(self) -> dict[int, dict[str, np.ndarray]]:
+        """Arrays of every snapshot by epoch, oldest first."""
+        snapshots = {}
+        for path in sorted(self.snapshots.glob("epoch_*.npz")):
+            with np.load(path, allow_pickle=False) as arrays:
+                snapshots[int(path.stem.removeprefix("epoch_"))] = dict(arrays)
+        return dict(sorted(snapshots.items()))
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file so that it is there whole or not at all, also after a kill or a power cut."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        with partial.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write strict JSON, whole or not at all; nan and infinity become null."""
+    write_whole(path, (json.dumps(_plain(value), indent=2) + "\n").encode())
+
+
+def _plain(value: Any) -> Any:
+    """The same with nan and infinity, which JSON does not know, as None."""
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, str):
+        return value
+    if isinstance(value, Iterable):
+        return [_plain(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _end_of_last_line(path: Path) -> int:
+    return path.read_bytes().rfind(b"\n") + 1
+
+
+def _git_commit() -> str | None:
+    """Commit of the working directory, None outside git."""
+    try:
+        found = subprocess.run(
+            ["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return found.stdout.strip()

@@ -1,0 +1,208 @@
+"""``collapse-lit fit``: one configuration in, one run directory out, resumed where it stopped."""
+
+import logging
+import warnings
+from argparse import ArgumentError
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal
+
+import lightning as L
+import yaml
+from lightning.pytorch.callbacks import ProgressBar
+from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
+from lightning.pytorch.utilities import rank_zero_only
+
+from collapse_lit.callbacks import CollapseMonitor, RecoveryMonitor
+from collapse_lit.callbacks.pictures import RunPictures
+from collapse_lit.callbacks.progress import progress_callback
+from collapse_lit.callbacks.recorder import RunRecorder
+from collapse_lit.callbacks.seeding import EpochSeed
+from collapse_lit.data import CoarseDataModule
+from collapse_lit.errors import UserError
+from collapse_lit.models import CoarseClassifier
+from collapse_lit.report import build_report, print_summary
+from collapse_lit.tracking.checkpoints import WholeCheckpointIO, newest_checkpoint
+from collapse_lit.tracking.run_directory import RunDirectory, write_whole
+from collapse_lit.tracking.weights_and_biases import finish, wandb_logger
+
+DESCRIPTION = """Train a network on coarse labels only; after each epoch, measure how far its
+features have collapsed onto them, and how well the hidden fine classes can be recovered from them.
+Everything goes into run_dir; the same command again continues that run where it stopped."""
+
+# What a resumed run must share with its first start, or it would be another experiment.
+SAME_EXPERIMENT = ("seed_everything", "data", "model")
+
+# Trainer options that the run directory and our loops decide, or that would do nothing here.
+NOT_FOR_USERS = (
+    *("logger", "default_root_dir", "enable_checkpointing", "use_distributed_sampler", "barebones"),
+    *("limit_val_batches", "limit_test_batches", "limit_predict_batches", "num_sanity_val_steps"),
+    *("val_check_interval", "check_val_every_n_epoch", "reload_dataloaders_every_n_epochs"),
+    *("inference_mode", "enable_autolog_hparams", "model_registry", "overfit_batches"),
+)
+
+
+def fit(arguments: Sequence[str]) -> None:
+    """Train by the configuration and overrides in ``arguments``, or go on training.
+
+    Raises:
+        UserError: The configuration, the data or the run directory cannot be used.
+    """
+    _quiet_lightning()
+    try:
+        cli = FitCLI(
+            CoarseClassifier,
+            CoarseDataModule,
+            args=list(arguments),
+            run=False,
+            seed_everything_default=0,
+            save_config_callback=None,
+            auto_configure_optimizers=False,
+            load_from_checkpoint_support=False,
+            parser_kwargs={
+                "description": DESCRIPTION,
+                "prog": "collapse-lit fit",
+                "exit_on_error": False,
+            },
+        )
+    except ArgumentError as error:
+        raise UserError(f"{error} (collapse-lit fit --help lists all options)") from error
+    run, trainer = cli.run_directory, cli.trainer
+    if trainer.fast_dev_run:  # type: ignore[attr-defined]
+        trainer.fit(cli.model, datamodule=cli.datamodule)
+        return
+    if trainer.is_global_zero:
+        write_whole(run.config, cli.parser.dump(cli.config, skip_unset=False).encode())
+    checkpoint = newest_checkpoint(run)
+    try:
+        trainer.fit(cli.model, datamodule=cli.datamodule, ckpt_path=checkpoint, weights_only=True)
+    finally:
+        finish(trainer.loggers)
+    if trainer.is_global_zero:
+        build_report(run.path)
+        print_summary(run)
+
+
+def _quiet_lightning() -> None:
+    """Leave out what Lightning says at every start and a user can do nothing about."""
+    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(
+        lambda record: "Tip: For seamless" not in record.getMessage()
+    )
+    warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated")
+    warnings.filterwarnings("ignore", message=".*smaller than the logging interval")
+
+
+class FitCLI(LightningCLI):
+    """Lightning's command line with the run directory around it."""
+
+    run_directory: RunDirectory
+
+    def add_core_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """What a newcomer looks for first, the trainer's many options last."""
+        parser.add_argument(
+            "--run_dir",
+            type=str,
+            default="runs/unnamed",
+            help="Where everything of this run goes. An existing run is continued.",
+        )
+        parser.add_lightning_class_args(CoarseDataModule, "data")
+        parser.add_lightning_class_args(CoarseClassifier, "model")
+        for monitor, key in ((CollapseMonitor, "collapse"), (RecoveryMonitor, "recovery")):
+            parser.add_class_arguments(monitor, key, skip={"layer", "loaders"})
+            parser.callback_keys.append(key)
+        parser.add_argument(
+            "--checkpoint_every",
+            type=int,
+            default=10,
+            help="Keep checkpoints/epoch_NNN.ckpt every that many epochs; last.ckpt every epoch.",
+        )
+        parser.add_argument(
+            "--wandb.mode",
+            type=Literal["auto", "online", "offline", "disabled"],
+            default="auto",
+            help="auto: online where a W&B key is found, else offline. Never asks.",
+        )
+        parser.add_argument("--wandb.project", type=str, default="collapse-lit", help="W&B project")
+        parser.add_class_arguments(
+            L.Trainer,
+            "trainer",
+            skip=set(NOT_FOR_USERS),
+            instantiate=False,
+            fail_untyped=False,
+            sub_configs=True,
+        )
+        parser.link_arguments("seed_everything", "data.seed")
+        parser.link_arguments("seed_everything", "recovery.seed")
+        parser.link_arguments("data.num_coarse", "model.num_classes", apply_on="instantiate")
+        parser.link_arguments("data.image_shape", "model.image_shape", apply_on="instantiate")
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
+        """Parse the list given; LightningCLI would warn that sys.argv holds the command's name."""
+        self.config = parser.parse_args(args)  # type: ignore[arg-type]
+
+    def before_instantiate_classes(self) -> None:
+        """Claim the run directory before anything is built in vain."""
+        self.run_directory = RunDirectory(self.config.run_dir)
+        if self.config.trainer.max_epochs is None:
+            raise UserError("trainer.max_epochs: say how many epochs to train")
+        if not self.config.trainer.fast_dev_run:
+            self.run_directory.create()
+            check_same_experiment(self.run_directory, self._resolved())
+
+    def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:
+        """A trainer whose logger, checkpoints and progress all belong to the run directory."""
+        run, asked = self.run_directory, self.config.trainer
+        logger: Any = False
+        if not asked.fast_dev_run and rank_zero_only.rank == 0:  # type: ignore[attr-defined]
+            identity = run.identify(self.config.seed_everything)
+            settings = self.config.wandb
+            logger = wandb_logger(run, identity, settings.mode, settings.project, self._resolved())
+        progress = progress_callback()
+        self.trainer_defaults["callbacks"] = [
+            EpochSeed(self.config.seed_everything),
+            *([] if asked.enable_progress_bar is False else [progress]),
+            *([] if asked.fast_dev_run else [RunRecorder(run, self.config.checkpoint_every)]),
+            *([] if asked.fast_dev_run else [RunPictures(run)]),
+        ]
+        return super().instantiate_trainer(
+            logger=logger,
+            enable_progress_bar=isinstance(progress, ProgressBar)
+            and asked.enable_progress_bar is not False,
+            default_root_dir=run.path,
+            plugins=[*(self.config_init.trainer.plugins or []), WholeCheckpointIO()],
+            num_sanity_val_steps=0,
+            use_distributed_sampler=False,  # our loaders shard without padding
+            enable_autolog_hparams=False,  # W&B gets the whole configuration instead
+        )
+
+    def _resolved(self) -> dict[str, Any]:
+        return yaml.safe_load(self.parser.dump(self.config, skip_unset=False))
+
+
+def check_same_experiment(run: RunDirectory, resolved: Mapping[str, Any]) -> None:
+    """See that what was started in a run directory is what is asked to go on in it.
+
+    Raises:
+        UserError: There is a checkpoint, and data, model or seed are not those it was made with.
+    """
+    if not run.last_checkpoint.exists() or not run.config.exists():
+        return
+    before = dict(_flat(yaml.safe_load(run.config.read_text())))
+    now = dict(_flat(resolved))
+    changed = [
+        f"{key} was {before.get(key)!r}, now {now.get(key)!r}"
+        for key in sorted(before.keys() | now.keys())
+        if key.split(".")[0] in SAME_EXPERIMENT and before.get(key) != now.get(key)
+    ]
+    if changed:
+        raise UserError(
+            f"run_dir: {run.path} holds a run that was started differently ({'; '.join(changed)}). "
+            "Choose another run_dir, or restore these keys to continue that run"
+        )
+
+
+def _flat(nested: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in nested.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value

@@ -1,0 +1,65 @@
+from pathlib import Path
+
+import pytest
+
+from collapse_lit.cli import main
+
+QUICKSTART = str(Path(__file__).parents[1] / "configs/quickstart.yaml")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["train"], "no command 'train'"),
+        (["report", "nowhere"], "nowhere is no run directory"),
+        (["fit", "--config", "nowhere.yaml"], "nowhere.yaml"),
+        (["fit", "--config", QUICKSTART, "--model.lrr", "0.1"], "--model.lrr"),
+        (["fit", "--config", QUICKSTART, "--model.lr", "fast"], "model.lr"),
+        (["fit", "--config", QUICKSTART, "--data.num_coarse", "11"], "data.num_coarse=11"),
+        (["fit", "--config", QUICKSTART, "--data.source", "digts"], "digits"),
+        (["fit", "--config", QUICKSTART, "--model.backbone", "resnet19"], "resnet18"),
+        (["fit", "--config", QUICKSTART, "--recovery.k", "9999"], "recovery.k: 9999 clusters"),
+        (["fit", "--config", QUICKSTART, "--collapse.layers", "[conv9]"], "no layer 'conv9'"),
+    ],
+)
+def test_a_mistake_is_one_clear_message(
+    arguments: list[str], said: str, capsys, tmp_path: Path, monkeypatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    if arguments[0] == "fit":
+        arguments = [*arguments, "--run_dir", "run", "--wandb.mode", "disabled"]
+        arguments += ["--trainer.limit_train_batches", "1", "--trainer.max_epochs", "1"]
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert "Traceback" not in error
+    assert "usage:" not in error
+
+
+def test_help_names_the_commands(capsys) -> None:
+    assert main(["--help"]) == 0
+    shown = capsys.readouterr().out
+    assert "collapse-lit fit --config configs/quickstart.yaml" in shown
+    assert main([]) == 0
+
+
+def test_help_of_fit_explains_what_a_newcomer_looks_for(capsys) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["fit", "--help"])
+    assert stop.value.code == 0
+    shown = capsys.readouterr().out
+    assert shown.index("--data.source") < shown.index("--model.lr") < shown.index("--trainer.max_")
+    for said in ("learn, no download", "Peak learning rate", "Clusters in each coarse class"):
+        assert said in " ".join(shown.split())
+
+
+def test_another_model_does_not_take_over_a_run(capsys, tmp_path: Path) -> None:
+    common = ["fit", "--config", QUICKSTART, "--run_dir", str(tmp_path), "--wandb.mode", "disabled"]
+    common += ["--trainer.limit_train_batches", "1", "--trainer.max_epochs", "1"]
+    assert main(common) == 0
+    before = (tmp_path / "history.jsonl").read_bytes()
+    assert main([*common, "--model.lr", "0.3", "--data.augment", "none"]) == 2
+    error = capsys.readouterr().err
+    assert "model.lr was 0.1, now 0.3" in error
+    assert "data.augment was 'crop', now 'none'" in error
+    assert (tmp_path / "history.jsonl").read_bytes() == before

@@ -1,0 +1,56 @@
+"""Two processes of gloo must measure what one measures, and train one run together."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from collapse_lit.cli import main
+from collapse_lit.tracking.run_directory import RunDirectory
+
+ROOT = Path(__file__).parents[1]
+SMALL = [
+    *("--config", str(ROOT / "configs/quickstart.yaml"), "--trainer.accelerator", "cpu"),
+    *("--model.backbone_args", "{width: 4}", "--wandb.mode", "disabled"),
+    *("--trainer.enable_model_summary", "false"),
+]
+
+
+def run(*arguments: str, timeout: int = 240) -> None:
+    done = subprocess.run(
+        [sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=timeout
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.ddp
+@pytest.mark.slow
+def test_two_processes_measure_what_one_does(tmp_path: Path) -> None:
+    arguments = ["--run_dir", str(tmp_path / "run"), "--trainer.max_epochs", "2"]
+    assert main(["fit", *SMALL, *arguments]) == 0
+    found = {}
+    for devices in ("1", "2"):
+        run(
+            *("tests/measured_by_two.py", "--devices", devices, "--out", str(tmp_path / devices)),
+            *("--checkpoint", str(tmp_path / "run/checkpoints/last.ckpt")),
+        )
+        found[devices] = [json.loads(p.read_text()) for p in sorted((tmp_path / devices).iterdir())]
+    (alone,), (first, second) = found["1"], found["2"]
+    assert first == second
+    assert alone["recovery/clp_test"] > 0.5
+    assert first == pytest.approx(alone, rel=1e-6)
+
+
+@pytest.mark.ddp
+@pytest.mark.slow
+def test_two_processes_train_and_resume_one_run(tmp_path: Path) -> None:
+    arguments = ["-m", "collapse_lit", "fit", *SMALL, "--run_dir", str(tmp_path / "run")]
+    arguments += ["--trainer.devices", "2", "--trainer.limit_train_batches", "5"]
+    run(*arguments, "--trainer.max_epochs", "1")
+    run(*arguments, "--trainer.max_epochs", "2")
+    history = RunDirectory(tmp_path / "run").read_history()
+    assert [row["epoch"] for row in history] == [0, 1]
+    assert all(0 < row["recovery/clp_test"] <= 1 for row in history)
+    assert (tmp_path / "run" / "figures" / "recovery.png").exists()
