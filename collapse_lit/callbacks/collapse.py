@@ -29,7 +29,7 @@ class CollapseMonitor(Monitor):
             ``clean_dataloaders()`` gives, else the trainer's own training and validation sets.
     """
 
-    shown_in_progress_bar = ("collapse/nc1", "train/acc_coarse", "test/acc_coarse")
+    shown_in_progress_bar = ("collapse/nc1",)
 
     def __init__(
         self,

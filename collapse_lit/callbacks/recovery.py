@@ -4,6 +4,7 @@ from typing import Literal
 
 import numpy as np
 import torch
+from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, nn
 from torch import distributed as dist
 
@@ -25,7 +26,7 @@ class RecoveryMonitor(Monitor):
 
     The clustering sees coarse labels alone. With fine labels in the data it is scored on them
     (``recovery/acc``, ``recovery/clp_test`` and the rest, with floor and ceiling); without, the
-    label-free ``recovery/stability`` and ``recovery/silhouette`` remain.
+    label-free ``recovery/separation``, ``recovery/stability`` and ``recovery/silhouette`` remain.
 
     Args:
         layer: Path of the module whose input is the feature: the last linear layer.
@@ -36,7 +37,7 @@ class RecoveryMonitor(Monitor):
         loaders: As for :class:`CollapseMonitor`.
     """
 
-    shown_in_progress_bar = ("recovery/clp_test", "recovery/stability")
+    shown_in_progress_bar = ("recovery/clp_test",)
 
     def __init__(
         self,
@@ -70,11 +71,14 @@ class RecoveryMonitor(Monitor):
             group=group,
         )
         self.recovery = found
+        for sentence in found.warnings:
+            rank_zero_warn(f"RecoveryMonitor: {sentence}")
         self.pictures = {
             "space": list(found.space),
             **scatter_points(train, found, group),
         }
         values = {
+            "recovery/separation": found.separation,
             "recovery/stability": found.stability,
             "recovery/silhouette": found.silhouette,
         }

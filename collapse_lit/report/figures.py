@@ -28,7 +28,7 @@ def run_figures(
         snapshots: Arrays by epoch, as :class:`RunRecorder` keeps them.
         selected: The label-free choice of an epoch, marked in the curves.
     """
-    if any("recovery/stability" in row for row in history):
+    if any("recovery/separation" in row for row in history):
         yield "recovery", recovery_figure(history, selected)
     if any("collapse/nc1" in row for row in history):
         yield "collapse", collapse_figure(history)
@@ -179,7 +179,7 @@ def residuals_figure(
         for colour, fine in zip(colours, classes, strict=True):
             x, y = points["xy"][inside & (hidden == fine)].T
             name = fine_names[fine] if fine_names and hidden is points["fine"] else str(fine)
-            axes.scatter(x, y, s=6, alpha=0.6, color=colour, linewidths=0, label=name)
+            axes.scatter(x, y, s=9, alpha=0.6, color=colour, linewidths=0, label=name)
         title = coarse_names[coarse] if coarse_names else f"coarse class {coarse}"
         space = points["space"][coarse] if "space" in points else ""
         axes.set_title(f"{title}\n{space}", fontsize=9)

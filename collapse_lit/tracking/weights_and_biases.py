@@ -34,22 +34,23 @@ def wandb_logger(
         mode = "online" if has_key() else "offline"
     if mode == "disabled":
         return False
-    logger = WandbLogger(
+    import wandb
+
+    experiment = wandb.init(
         project=os.environ.get("WANDB_PROJECT", project),
         name=identity["name"],
         id=identity["wandb_id"],
-        save_dir=run.path,
+        dir=run.path,
         resume="allow",
         mode=mode,
         config=dict(config),
         allow_val_change=True,
-        settings=_quiet_settings(),
+        # A progress bar redraws the terminal many times a second: no use in W&B's copy of it.
+        settings=wandb.Settings(console="off", quiet=True),
     )
-    experiment = logger.experiment
-    experiment.define_metric("epoch", hidden=True)
     for name in BY_EPOCH:
         experiment.define_metric(name, step_metric="epoch")
-    return logger
+    return WandbLogger(experiment=experiment)
 
 
 def finish(loggers: Iterable[Logger]) -> None:
@@ -71,10 +72,3 @@ def has_key() -> bool:
     except (OSError, netrc.NetrcParseError):
         return False
     return known.authenticators(urlsplit(server).netloc) is not None
-
-
-def _quiet_settings() -> Any:
-    import wandb
-
-    # The progress bar redraws the terminal many times a second: no use in W&B's copy of it.
-    return wandb.Settings(console="off", show_info=False, show_warnings=False)

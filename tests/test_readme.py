@@ -1,0 +1,83 @@
+"""What the README promises must be there."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from collapse_lit.cli import main
+from collapse_lit.tracking.run_directory import RunDirectory
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+def planned(*arguments: str) -> str:
+    """What make would run, without running it."""
+    done = subprocess.run(
+        ["make", "--dry-run", "--no-print-directory", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout.replace("\\\n", "")
+
+
+@pytest.mark.slow
+def test_make_train_does_what_it_says(tmp_path: Path) -> None:
+    """The command behind ``make train``, shortened and run: it leaves what the README lists."""
+    assert re.search(r"^make train\b", README, re.MULTILINE)
+    words = planned("train").strip().splitlines()[-1].split()
+    assert words[:2] == [".venv/bin/collapse-lit", "fit"]
+    assert words[-2:] == ["--run_dir", "runs/quickstart"]
+    arguments = [str(ROOT / word) if word.startswith("configs/") else word for word in words[1:-2]]
+    arguments += ["--run_dir", str(tmp_path / "quickstart"), "--trainer.max_epochs", "1"]
+    assert main([*arguments, "--wandb.mode", "offline", "--trainer.accelerator", "cpu"]) == 0
+    run = RunDirectory(tmp_path / "quickstart")
+    section = README.split("## Where results go")[1].split("##")[0]
+    promised = re.findall(r"`([^`]+)`", "".join(re.findall(r"^\| (.*?) \|", section, re.M)))
+    assert len(promised) >= 9
+    for name in promised:
+        pattern = name.replace("NNN", "*") if "last" not in name else name
+        if pattern != "checkpoints/epoch_*.ckpt":  # kept every tenth epoch
+            assert list(run.path.glob(pattern)), name
+
+
+def test_make_test_runs_the_suite() -> None:
+    assert re.search(r"^make test\b", README, re.MULTILINE)
+    assert planned("test").strip().splitlines()[-1].split()[:3] == [
+        ".venv/bin/python",
+        "-m",
+        "pytest",
+    ]
+
+
+def test_every_target_and_experiment_named_exists() -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = set(re.findall(r"(?:`|^)make ([a-z]+)", README, re.MULTILINE))
+    assert {"train", "test", "help", "resume", "watch", "report"} <= named <= targets
+    for experiment in re.findall(r"EXPERIMENT=(\w+)", README):
+        assert (ROOT / "configs" / f"{experiment}.yaml").exists()
+
+
+def test_every_link_within_the_repository_leads_somewhere() -> None:
+    links = [link for link in re.findall(r"\]\(([^)]+)\)", README) if "://" not in link]
+    assert links
+    for link in links:
+        assert (ROOT / link).exists(), link
+
+
+def test_every_option_named_exists(capsys) -> None:
+    with pytest.raises(SystemExit):
+        main(["fit", "--help"])
+    known = capsys.readouterr().out
+    for option in set(re.findall(r"--[a-z]+\.[a-z_]+", README)):
+        assert option in known, option
+
+
+def test_make_help_lists_every_target() -> None:
+    done = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True)
+    for target in ("setup", "train", "resume", "report", "watch", "test", "lint", "bench"):
+        assert f"make {target} " in done.stdout
