@@ -1,4 +1,6 @@
 import logging
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -6,8 +8,6 @@ from typing import Any
 import lightning  # noqa: F401  # its loggers get their handlers on import
 import pytest
 import torch
-from torch import distributed as dist
-from torch import multiprocessing as mp
 
 # Lightning's handlers write to the stream that was stderr at import, closed by the next test.
 for name in ("lightning", "lightning.fabric", "lightning.pytorch"):
@@ -15,28 +15,32 @@ for name in ("lightning", "lightning.fabric", "lightning.pytorch"):
     logging.getLogger(name).propagate = True
 
 
-@pytest.fixture
-def run_on_ranks(tmp_path: Path) -> Callable[..., list[Any]]:
+@pytest.fixture(scope="session")
+def run_on_ranks(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., list[Any]]:
     """``run_on_ranks(fn, world_size, *args)``: results of ``fn(rank, group, *args)`` by rank.
 
-    Each rank is a spawned process of a gloo group; ``fn`` must be a module's own function.
+    Each rank is a process of a gloo group on the CPU; ``fn`` must be a module's own function. A
+    rank that raises, or hangs for two minutes, fails the test with its traceback.
     """
 
     def run(fn: Callable[..., Any], world_size: int, *args: Any) -> list[Any]:
-        folder = tmp_path / f"{fn.__name__}-{world_size}"
-        folder.mkdir()
-        mp.spawn(_rank, (world_size, folder, fn, args), nprocs=world_size)
+        folder = tmp_path_factory.mktemp(f"{fn.__name__}-{world_size}")
+        torch.save(
+            (sys.modules[fn.__module__].__file__, fn.__name__, world_size, args), folder / "task"
+        )
+        command = [sys.executable, "-W", "error", Path(__file__).with_name("ranks.py"), folder]
+        ranks = [
+            subprocess.Popen([*command, str(rank)], stderr=subprocess.PIPE, text=True)
+            for rank in range(world_size)
+        ]
+        try:
+            errors = [process.communicate(timeout=120)[1] for process in ranks]
+        finally:
+            for process in ranks:
+                process.kill()
+                process.communicate()
+        for rank, process in enumerate(ranks):
+            assert process.returncode == 0, f"rank {rank} of {world_size}:\n{errors[rank]}"
         return [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(world_size)]
 
     return run
-
-
-def _rank(rank: int, world_size: int, folder: Path, fn: Callable[..., Any], args: Any) -> None:
-    torch.set_num_threads(1)
-    dist.init_process_group(
-        "gloo", init_method=f"file://{folder}/store", rank=rank, world_size=world_size
-    )
-    try:
-        torch.save(fn(rank, dist.group.WORLD, *args), folder / f"{rank}.pt")
-    finally:
-        dist.destroy_process_group()

@@ -1,0 +1,53 @@
+"""Sums over the processes of a group; with ``group=None`` this process is alone.
+
+Every function here is a collective: all ranks of the group must call it, in the same order.
+"""
+
+import torch
+from torch import Tensor
+from torch import distributed as dist
+
+Group = dist.ProcessGroup | None
+
+
+def rank_and_size(group: Group) -> tuple[int, int]:
+    """This process's rank in ``group`` and the number of processes in it; (0, 1) when alone."""
+    if group is None:
+        return 0, 1
+    return dist.get_rank(group), dist.get_world_size(group)
+
+
+def sum_over_ranks(tensor: Tensor, group: Group) -> Tensor:
+    """The sum of ``tensor`` over the ranks of ``group``, the same bits on every rank.
+
+    Reduces in place where there is a group, so pass a tensor that is yours.
+    """
+    if group is not None:
+        dist.all_reduce(tensor, op=dist.ReduceOp.SUM, group=group)
+    return tensor
+
+
+def max_over_ranks(tensor: Tensor, group: Group) -> Tensor:
+    """The elementwise maximum of ``tensor`` over the ranks of ``group``; reduces in place."""
+    if group is not None:
+        dist.all_reduce(tensor, op=dist.ReduceOp.MAX, group=group)
+    return tensor
+
+
+def concat_over_ranks(rows: Tensor, group: Group) -> Tensor:
+    """The rows (n_local, …) of all ranks one after the other, (N, …), on every rank.
+
+    Ranks may hold different numbers of rows, also none.
+    """
+    if group is None:
+        return rows
+    _, size = rank_and_size(group)
+    count = torch.tensor([len(rows)], device=rows.device)
+    counts = [torch.zeros_like(count) for _ in range(size)]
+    dist.all_gather(counts, count, group=group)
+    lengths = [int(n) for n in counts]
+    padded = rows.new_zeros(max(lengths), *rows.shape[1:])
+    padded[: len(rows)] = rows
+    parts = [torch.zeros_like(padded) for _ in range(size)]
+    dist.all_gather(parts, padded, group=group)
+    return torch.cat([part[:n] for part, n in zip(parts, lengths, strict=True)])
