@@ -1,5 +1,6 @@
 """The command line: ``collapse-lit fit`` and ``collapse-lit report``."""
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -34,6 +35,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     if command not in COMMANDS:
         return _fail(f"there is no command {command!r}; there are {', '.join(COMMANDS)}")
+    # Threads that spin at barriers stall for milliseconds when another process has their core: a
+    # busy neighbour then slows training many times over. Must be set before torch is imported.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
         if command == "fit":
             from collapse_lit.training import fit

@@ -48,8 +48,8 @@ def extract_features(
         batches: ``(inputs, coarse)``, ``(inputs, coarse, fine)`` or
             ``(inputs, coarse, fine, index)``; without an index, samples are numbered in order.
         layer: Path of the module whose input is the feature, such as ``"head"`` or ``"model.fc"``.
-        also: Paths of further modules whose output is kept; maps (n, c, h, w) and tokens (n, t, c) are
-            averaged to (n, c).
+        also: Paths of further modules whose output is kept; maps (n, c, h, w) and tokens (n, t, c)
+            are averaged to (n, c).
         device: Where inputs are sent and the features stay.
 
     Returns:

@@ -95,7 +95,7 @@ def _clean_loaders(
         "loaders=lambda: {'train': …, 'test': …} with clean ones to the monitor",
         stacklevel=2,
     )
-    found = {"train": trainer.train_dataloader}
+    found: dict[str, Any] = {"train": trainer.train_dataloader}
     validation = trainer.val_dataloaders
     if isinstance(validation, (list, tuple)):
         validation = validation[0] if validation else None
@@ -105,11 +105,11 @@ def _clean_loaders(
 
 
 def _share_of(loader: Any, rank: int, world_size: int) -> DataLoader:
-    """A loader over every ``world_size``-th sample, in order, without the padding of DDP samplers."""
+    """A loader over every ``world_size``-th sample, in order; DDP samplers would pad."""
     return DataLoader(
         loader.dataset,
         batch_size=loader.batch_size,
-        sampler=range(rank, len(loader.dataset), world_size),  # type: ignore[arg-type]
+        sampler=range(rank, len(loader.dataset), world_size),
         num_workers=loader.num_workers,
         collate_fn=loader.collate_fn,
         pin_memory=loader.pin_memory,

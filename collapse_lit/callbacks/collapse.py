@@ -25,8 +25,8 @@ class CollapseMonitor(Monitor):
         layers: Paths of further modules; NC1 of their output is logged as
             ``collapse_layers/PATH/nc1``, spatial maps averaged.
         loaders: Function that returns clean data as ``{"train": batches, "test": batches}``, each
-            batch ``(inputs, coarse)`` or ``(inputs, coarse, fine)``. Default: what the data module's
-            ``clean_dataloaders()`` gives, else the trainer's own training and validation sets.
+            batch ``(inputs, coarse)`` or ``(inputs, coarse, fine)``. Default: what the data
+            module's ``clean_dataloaders()`` gives, else the trainer's own training and validation sets.
     """
 
     shown_in_progress_bar = ("collapse/nc1",)

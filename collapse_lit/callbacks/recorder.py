@@ -16,13 +16,13 @@ class RunRecorder(ModelCheckpoint):
     """Keeps a run directory such that a kill at any moment loses nothing but the epoch under way.
 
     At the end of an epoch the checkpoint is written first, and it carries the epoch's history row;
-    the row is appended to ``history.jsonl`` after that. Killed in between, the resumed run finds the
-    row in the checkpoint and appends it then: no epoch is missing, none is there twice.
+    the row is appended to ``history.jsonl`` after that. Killed in between, the resumed run finds
+    the row in the checkpoint and appends it then: no epoch is missing, none is there twice.
 
     Args:
         run: Where everything goes.
-        every_n_epochs: Keep ``epoch_NNN.ckpt`` every that many epochs. ``last.ckpt`` is written after
-            each one.
+        every_n_epochs: Keep ``epoch_NNN.ckpt`` every that many epochs. ``last.ckpt`` is written
+            after each one.
     """
 
     def __init__(self, run: RunDirectory, every_n_epochs: int = 10) -> None:
@@ -61,7 +61,7 @@ class RunRecorder(ModelCheckpoint):
         return self.seconds_before + time.monotonic() - self.started
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        """Resolve the directory; ours is meant to hold earlier checkpoints, so no warning of that."""
+        """Resolve the directory; that it holds earlier checkpoints is no cause for a warning."""
         kept, self.save_top_k = self.save_top_k, 0
         super().setup(trainer, pl_module, stage)
         self.save_top_k = kept

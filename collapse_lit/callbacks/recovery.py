@@ -93,8 +93,8 @@ class RecoveryMonitor(Monitor):
             return self.k
         if fine_to_coarse is None:
             raise UserError(
-                "recovery.k: 'given' needs fine labels; without them give a number, a list with one "
-                "number a coarse class, or 'auto'"
+                "recovery.k: 'given' needs fine labels; without them give a number, a list with "
+                "one number a coarse class, or 'auto'"
             )
         return torch.bincount(fine_to_coarse[fine_to_coarse >= 0], minlength=num_coarse).tolist()
 
