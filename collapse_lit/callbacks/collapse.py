@@ -26,7 +26,8 @@ class CollapseMonitor(Monitor):
             ``collapse_layers/PATH/nc1``, spatial maps averaged.
         loaders: Function that returns clean data as ``{"train": batches, "test": batches}``, each
             batch ``(inputs, coarse)`` or ``(inputs, coarse, fine)``. Default: what the data
-            module's ``clean_dataloaders()`` gives, else the trainer's own training and validation sets.
+            module's ``clean_dataloaders()`` gives, else the trainer's own training and validation
+            sets.
     """
 
     shown_in_progress_bar = ("collapse/nc1",)

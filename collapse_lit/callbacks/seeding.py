@@ -10,7 +10,8 @@ class EpochSeed(L.Callback):
     """Seeds torch before the first batch of each epoch from (seed, epoch, rank).
 
     Whatever draws random numbers in the network, dropout for one, then draws the same after a
-    resume as it would have without the interruption, and other numbers on each rank and in each epoch.
+    resume as it would have without the interruption, and other numbers on each rank and in each
+    epoch.
 
     Args:
         seed: Seed of the run.
