@@ -15,7 +15,7 @@ from collapse_lit.measure.distributed import Group, rank_and_size, sum_over_rank
 
 # Rows are converted to float64 in blocks of about this many numbers, so that the features never
 # exist twice: small enough for a CPU's cache, large enough that the calls cost nothing.
-CPU_BLOCK = 2**19
+CPU_BLOCK = 2**19  # for each thread, of up to 8
 GPU_BLOCK = 2**24
 
 Tally = Callable[[Tensor, Tensor], Tensor]
@@ -147,7 +147,7 @@ def _ready(features: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """Both on the device to measure on, labels as an index."""
     device = float64_device(features)
     labels = labels if labels.is_floating_point() else labels.long()
-    return features.detach().to(device), labels.to(device)
+    return features.to(device), labels.to(device)
 
 
 def _blocks(features: Tensor, labels: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
@@ -159,7 +159,8 @@ def _blocks(features: Tensor, labels: Tensor) -> Iterator[tuple[Tensor, Tensor]]
 
 def _buffer(features: Tensor) -> Tensor:
     """Memory for one block of rows: allocating each anew would cost more than the arithmetic."""
-    numbers = CPU_BLOCK if features.device.type == "cpu" else GPU_BLOCK
+    on_cpu = features.device.type == "cpu"
+    numbers = CPU_BLOCK * min(torch.get_num_threads(), 8) if on_cpu else GPU_BLOCK
     rows = min(len(features), numbers // max(1, features.shape[1]))
     return features.new_empty(max(1, rows), features.shape[1], dtype=torch.float64)
 

@@ -228,6 +228,7 @@ def test_without_vci_the_rest_is_the_same():
 def test_blocks_of_rows_make_no_difference(monkeypatch):
     features, labels, W, b = SETTINGS["random"]
     whole = neural_collapse(features, labels, 5, W, b)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
     monkeypatch.setattr(statistics, "CPU_BLOCK", 7 * features.shape[1])  # 300 rows: 42 blocks and 6
     assert neural_collapse(features, labels, 5, W, b) == pytest.approx(whole, rel=1e-12)
 
