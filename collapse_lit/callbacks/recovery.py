@@ -4,7 +4,7 @@ from typing import Literal
 
 import numpy as np
 import torch
-from lightning.pytorch.utilities import rank_zero_warn
+from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor, nn
 from torch import distributed as dist
 
@@ -51,6 +51,7 @@ class RecoveryMonitor(Monitor):
         self.k = k
         self.seed = seed
         self.recovery: Recovery | None = None
+        self._told: set[str] = set()
 
     def measure(
         self, splits: dict[str, Features], head: nn.Module, group: Group
@@ -71,8 +72,7 @@ class RecoveryMonitor(Monitor):
             group=group,
         )
         self.recovery = found
-        for sentence in found.warnings:
-            rank_zero_warn(f"RecoveryMonitor: {sentence}")
+        self._tell(found)
         self.pictures = {
             "space": list(found.space),
             **scatter_points(train, found, group),
@@ -85,6 +85,14 @@ class RecoveryMonitor(Monitor):
         if fine_to_coarse is not None:
             values |= self._scores(splits, found, fine_to_coarse, k, num_coarse, group)
         return values
+
+    def _tell(self, found: Recovery) -> None:
+        """Say what a reader should know of odd clusters, once for each coarse class."""
+        for sentence in found.warnings:
+            about = sentence.split(":")[0]
+            if about not in self._told:
+                self._told.add(about)
+                rank_zero_info(f"recovery at this epoch: {sentence}")
 
     def _clusters_wanted(
         self, fine_to_coarse: Tensor | None, num_coarse: int
