@@ -1,9 +1,12 @@
 import logging
+import os
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # as the command line sets it, before torch
 
 import lightning  # noqa: F401  # its loggers get their handlers on import
 import pytest

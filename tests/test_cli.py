@@ -58,8 +58,8 @@ def test_another_model_does_not_take_over_a_run(capsys, tmp_path: Path) -> None:
     common += ["--trainer.limit_train_batches", "1", "--trainer.max_epochs", "1"]
     assert main(common) == 0
     before = (tmp_path / "history.jsonl").read_bytes()
-    assert main([*common, "--model.lr", "0.3", "--data.augment", "none"]) == 2
+    assert main([*common, "--model.lr", "0.3", "--data.augment", "crop"]) == 2
     error = capsys.readouterr().err
-    assert "model.lr was 0.1, now 0.3" in error
-    assert "data.augment was 'crop', now 'none'" in error
+    assert "model.lr was 0.05, now 0.3" in error
+    assert "data.augment was 'none', now 'crop'" in error
     assert (tmp_path / "history.jsonl").read_bytes() == before

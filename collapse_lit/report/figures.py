@@ -68,7 +68,7 @@ def recovery_figure(history: Sequence[Row], selected: Mapping[str, Any] | None) 
         axes.axvline(selected["epoch"], color=RED, linewidth=1, alpha=0.7)
         axes.annotate(
             "chosen epoch\n(label-free)",
-            (selected["epoch"], 0.03),
+            (selected["epoch"], 0.3),
             xycoords=("data", "axes fraction"),
             xytext=(-4, 0),
             textcoords="offset points",

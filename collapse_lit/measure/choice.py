@@ -1,0 +1,279 @@
+"""The clusters of one coarse class: the space, the number and how sure, without a fine label."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.optimize import linear_sum_assignment
+from sklearn.metrics import adjusted_rand_score, confusion_matrix
+
+from collapse_lit.measure.clustering import (
+    FloatArray,
+    IdArray,
+    Order,
+    climb,
+    cluster_means,
+    kmeans,
+    separation,
+)
+from collapse_lit.measure.mixture import mixture_posterior
+from collapse_lit.measure.plane import discriminant_plane, mean_silhouette
+from collapse_lit.measure.spaces import Space
+
+CANDIDATES = ("white32/gmm", "unit-white32/gmm")
+MOST_CLUSTERS = 8  # that k="auto" considers
+RESTARTS = 10  # of k-means where there is no climb
+RESTARTS_RAW = 3  # the same in all d dimensions, where a restart costs ten times as much
+GAUSSIAN = -0.186  # ½ ln(π / (π − 2)) − ln 2: separation of a Gaussian cut in two at its mean
+REPRODUCIBLE = 0.5  # stability below which k="auto" sees no sub-structure
+NEARLY = 0.02  # difference in stability that decides nothing
+
+
+@dataclass(frozen=True)
+class ClassClusters:
+    """What was found in one coarse class; fields as in ``Recovery``, for its n samples."""
+
+    ids: IdArray  # (n,) in 0..k-1
+    confidence: FloatArray  # (n,)
+    xy: FloatArray  # (n, 2)
+    space: str  # as offered
+    rank: int  # coordinates that it has in this class
+    k: int
+    separation: float
+    stability: float
+    silhouette: float
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """The best-separated k clusters in one space."""
+
+    space: str
+    orders: tuple[Order, ...]  # of the climb that found them
+    points: FloatArray  # (n, r)
+    k: int
+    ids: IdArray  # (n,)
+    separation: float
+
+
+@dataclass(frozen=True)
+class _Halves:
+    """The same procedure on two random halves, each extended to all samples."""
+
+    posteriors: tuple[FloatArray, FloatArray]  # (n, k) each
+    stability: float
+
+
+def cluster_class(
+    points: Mapping[str, FloatArray],
+    k: int | None,
+    seed: int,
+    device: torch.device | None = None,
+) -> ClassClusters:
+    """Cluster one coarse class in the best of the spaces offered.
+
+    In each space and for each number of clusters the best-separated k-means optimum is found, by
+    the climb from either order of axes. How well it is separated and how far two random halves of
+    the samples agree on it choose between them (``_choose_space``, ``_choose_number``). The space's
+    clusterer then refines the choice.
+
+    Args:
+        points: per space name the points (n, r) float32; n ≥ k.
+        k: number of clusters, ``None`` to estimate it; then 1 is a possible answer.
+        seed: another seed, other starts and halves.
+        device: where Faiss works.
+
+    Raises:
+        ValueError: the number is to be estimated in a space that is not whitened.
+    """
+    spaces = {name: _varying(p) for name, p in points.items()}
+    candidates = [
+        _candidate(name, orders, p, clusters, seed, device)
+        for name, p in spaces.items()
+        for clusters in _numbers(k, name, len(p))
+        for orders in _climbs(k, name)
+    ]
+    choose = _choose_number if k is None else _choose_space
+    best, halves = choose(candidates, lambda c: _halves(c, seed, device))
+    if best.k == 1 or not best.points.any():
+        return _undivided(best)
+
+    posterior = _posterior(best, best.points, best.ids)  # (n, k)
+    posterior = posterior[:, _in_order_of_appearance(posterior.argmax(axis=1), best.k)]
+    ids = posterior.argmax(axis=1)
+    mean = np.mean([posterior, *(_aligned(half, ids) for half in halves.posteriors)], axis=0)
+    plane = discriminant_plane(best.points, ids, best.k)
+    return ClassClusters(
+        ids=ids,
+        confidence=mean[np.arange(len(ids)), ids].astype(np.float32),
+        xy=plane,
+        space=best.space,
+        rank=best.points.shape[1],
+        k=best.k,
+        separation=best.separation,
+        stability=halves.stability,
+        silhouette=mean_silhouette(plane, ids, seed),
+    )
+
+
+def _choose_space(
+    candidates: Sequence[_Candidate], halves_of: Callable[[_Candidate], _Halves]
+) -> tuple[_Candidate, _Halves]:
+    """The largest product of stability and separation beyond that of an unstructured Gaussian.
+
+    Separation alone can be high by chance, stability alone for a cut that any Gaussian has along
+    its longest axis. The halves, which cost as much as the search itself, are left out where even
+    full stability could not win.
+    """
+    by_separation = sorted(candidates, key=lambda c: -round(c.separation, 4))
+    best, halves = by_separation[0], halves_of(by_separation[0])
+    for other in by_separation[1:]:
+        if max(other.separation - GAUSSIAN, 0) > _score(best, halves):
+            others = halves_of(other)
+            if round(_score(other, others), 4) > round(_score(best, halves), 4):
+                best, halves = other, others
+    return best, halves
+
+
+def _score(candidate: _Candidate, halves: _Halves) -> float:
+    return max(candidate.separation - GAUSSIAN, 0) * halves.stability
+
+
+def _choose_number(
+    candidates: Sequence[_Candidate], halves_of: Callable[[_Candidate], _Halves]
+) -> tuple[_Candidate, _Halves]:
+    """The number of clusters that the halves agree on best; of (nearly) equal ones the best fit.
+
+    Real classes are no Gaussians, and separation alone would split them without end. A number needs
+    positive separation, more than the one cluster of k = 1, and reproducible clusters.
+    """
+    undivided = next(c for c in candidates if c.k == 1)
+    contenders = []
+    for k in sorted({c.k for c in candidates} - {1}):
+        best = max((c for c in candidates if c.k == k), key=lambda c: c.separation)
+        if best.separation > 0:
+            contenders.append((best, halves_of(best)))
+    most = max((halves.stability for _, halves in contenders), default=0.0)
+    if most < REPRODUCIBLE:
+        return undivided, halves_of(undivided)
+    return max(
+        ((c, halves) for c, halves in contenders if halves.stability >= most - NEARLY),
+        key=lambda contender: contender[0].separation,
+    )
+
+
+def _undivided(candidate: _Candidate) -> ClassClusters:
+    """One cluster: no sub-structure, or no two samples that differ."""
+    n = len(candidate.points)
+    ids = np.zeros(n, dtype=np.int64)
+    return ClassClusters(
+        ids=ids,
+        confidence=np.ones(n, dtype=np.float32),
+        xy=discriminant_plane(candidate.points, ids, 1),
+        space=candidate.space,
+        rank=candidate.points.shape[1],
+        k=candidate.k,
+        separation=0.0,
+        stability=1.0 if candidate.k == 1 else 0.0,
+        silhouette=0.0,
+    )
+
+
+def _candidate(
+    name: str,
+    orders: tuple[Order, ...],
+    points: FloatArray,
+    k: int,
+    seed: int,
+    device: torch.device | None,
+) -> _Candidate:
+    ids = _optimum(points, k, name, orders, seed, device)
+    white = Space.parse(name).kind == "white"
+    separated = separation(points, ids, k) if white else float("nan")
+    return _Candidate(name, orders, points, k, ids, separated)
+
+
+def _varying(points: FloatArray) -> FloatArray:
+    """The points without columns that are zero throughout; at least one column."""
+    columns = np.flatnonzero(np.any(points != 0, axis=0))
+    return np.ascontiguousarray(points[:, columns if len(columns) else [0]])
+
+
+def _numbers(k: int | None, name: str, n: int) -> range:
+    """The numbers of clusters to try."""
+    if k is not None:
+        return range(k, k + 1)
+    if Space.parse(name).kind != "white":
+        raise ValueError(f"k='auto' needs a whitened space such as 'white32/gmm', not {name!r}")
+    return range(1, min(MOST_CLUSTERS, n) + 1)
+
+
+def _climbs(k: int | None, name: str) -> tuple[tuple[Order, ...], ...]:
+    """The climbs that compete: one from each order of axes, where there is a climb at all.
+
+    For an unknown number the two are one: halves must find the clusters whichever way they lie.
+    """
+    if Space.parse(name).kind != "white" or k is None:
+        return (("variance", "shape"),)
+    return (("variance",), ("shape",)) if k > 1 else (("variance",),)
+
+
+def _optimum(
+    points: FloatArray,
+    k: int,
+    name: str,
+    orders: tuple[Order, ...],
+    seed: int,
+    device: torch.device | None,
+) -> IdArray:
+    """k-means clusters (n,): by the climb where points are whitened, by restarts elsewhere."""
+    if k == 1:
+        return np.zeros(len(points), dtype=np.int64)
+    kind = Space.parse(name).kind
+    if kind == "white":
+        return climb(points, k, seed, orders, device)
+    restarts = RESTARTS_RAW if kind == "raw" else RESTARTS
+    return kmeans(points, k, seed, restarts=restarts, device=device)
+
+
+def _posterior(candidate: _Candidate, points: FloatArray, ids: IdArray) -> FloatArray:
+    """(n, k) at all points: clusters ``ids`` of some ``points``, refined by the clusterer."""
+    if Space.parse(candidate.space).clusterer == "gmm":
+        return mixture_posterior(points, ids, candidate.k, candidate.points).numpy()
+    means = cluster_means(points, ids, candidate.k)
+    within = float(np.square(points - means[ids]).mean())
+    squared = np.square(means).sum(axis=1) - 2 * candidate.points @ means.T  # but for ‖x‖²
+    logits = torch.from_numpy(-squared / (2 * max(within, 1e-12)))
+    return logits.softmax(dim=1).numpy()
+
+
+def _halves(candidate: _Candidate, seed: int, device: torch.device | None) -> _Halves:
+    """Cluster two disjoint halves of the samples (all of them twice where there are too few)."""
+    n, k = len(candidate.points), candidate.k
+    if k == 1:
+        certain = np.ones((n, 1), dtype=np.float32)
+        return _Halves((certain, certain), 1.0)
+    order = np.random.default_rng(seed).permutation(n)
+    halves = (order[: n // 2], order[n // 2 :]) if n >= 2 * k else (order, order)
+    first, second = (
+        _posterior(
+            candidate, some, _optimum(some, k, candidate.space, candidate.orders, seed, device)
+        )
+        for some in (candidate.points[np.sort(half)] for half in halves)
+    )
+    agreement = adjusted_rand_score(first.argmax(axis=1), second.argmax(axis=1))
+    return _Halves((first, second), max(float(agreement), 0.0))
+
+
+def _in_order_of_appearance(ids: IdArray, k: int) -> IdArray:
+    """(k,) clusters by their first sample: a numbering that owes nothing to the starts."""
+    first = [np.flatnonzero(ids == j)[0] if (ids == j).any() else len(ids) for j in range(k)]
+    return np.argsort(first, kind="stable")
+
+
+def _aligned(posterior: FloatArray, ids: IdArray) -> FloatArray:
+    """The posterior (n, k) with its columns permuted to agree best with ``ids``."""
+    k = posterior.shape[1]
+    counts = confusion_matrix(ids, posterior.argmax(axis=1), labels=np.arange(k))
+    return posterior[:, linear_sum_assignment(counts, maximize=True)[1]]

@@ -1,0 +1,181 @@
+"""Scores of recovered clusters against fine labels, and the floor that any score is read against.
+
+Fine labels enter here and in the probe's ceiling, nowhere else in this package.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor
+
+from collapse_lit.measure.distributed import Group, sum_over_ranks
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Matching:
+    """Clusters matched to fine classes, and how well they agree.
+
+    Attributes:
+        cluster_to_fine: (K,) int64, the fine class of each cluster, -1 where it has none.
+        acc: share of samples whose cluster is matched to their fine class, in [0, 1].
+        acc_macro: the same share taken inside each fine class, then averaged over fine classes.
+        nmi: normalised mutual information (arithmetic mean) inside each coarse class, averaged
+            over coarse classes: random clusters score about 0.
+        ari: adjusted Rand index, averaged in the same way.
+        contingency: (K, F) int64, samples of fine class f in cluster k.
+    """
+
+    cluster_to_fine: Tensor
+    acc: float
+    acc_macro: float
+    nmi: float
+    ari: float
+    contingency: Tensor
+
+
+def match_clusters(
+    ids: Tensor,
+    fine: Tensor,
+    cluster_to_coarse: Tensor,
+    fine_to_coarse: Tensor,
+    *,
+    group: Group = None,
+) -> Matching:
+    """Match clusters to fine classes one to one inside each coarse class and score the match.
+
+    Only counts cross ranks, so every rank returns the same numbers.
+
+    Args:
+        ids: (n_local,) cluster ids in 0..K-1.
+        fine: (n_local,) fine labels in 0..F-1.
+        cluster_to_coarse: (K,) coarse class of each cluster.
+        fine_to_coarse: (F,) coarse class of each fine class.
+        group: process group whose ranks hold the samples; ``None`` for a single process.
+
+    Returns:
+        The matching that maximises accuracy (Hungarian method) and its scores.
+
+    Raises:
+        ValueError: if the lengths differ, a label is out of range, or there are no samples.
+    """
+    num_clusters, num_fine = len(cluster_to_coarse), len(fine_to_coarse)
+    table = _contingency(ids, fine, num_clusters, num_fine, group)  # (K, F)
+    counts = table.numpy()
+    coarse_of_cluster = cluster_to_coarse.cpu().numpy()
+    coarse_of_fine = fine_to_coarse.cpu().numpy()
+
+    cluster_to_fine = np.full(num_clusters, -1, dtype=np.int64)
+    nmi, ari = [], []
+    for c in np.unique(coarse_of_fine):
+        rows, columns = np.flatnonzero(coarse_of_cluster == c), np.flatnonzero(coarse_of_fine == c)
+        block = counts[np.ix_(rows, columns)]
+        if block.sum() == 0:
+            continue
+        row, column = linear_sum_assignment(block, maximize=True)
+        cluster_to_fine[rows[row]] = columns[column]
+        nmi.append(_normalised_mutual_information(block))
+        ari.append(_adjusted_rand_index(block))
+
+    matched = np.flatnonzero(cluster_to_fine >= 0)
+    hits = np.zeros(num_fine)
+    hits[cluster_to_fine[matched]] = counts[matched, cluster_to_fine[matched]]
+    of_fine = counts.sum(axis=0)
+    return Matching(
+        cluster_to_fine=torch.from_numpy(cluster_to_fine),
+        acc=float(hits.sum() / counts.sum()),
+        acc_macro=float(np.mean(hits[of_fine > 0] / of_fine[of_fine > 0])),
+        nmi=float(np.mean(nmi)),
+        ari=float(np.mean(ari)),
+        contingency=table,
+    )
+
+
+def random_clusters(index: Tensor, coarse: Tensor, k: int | list[int], seed: int = 0) -> Tensor:
+    """Clusters drawn uniformly at random inside each coarse class: the floor of every score.
+
+    Each id depends on ``(seed, index)`` alone, so any sharding of the samples gives the same ids.
+
+    Args:
+        index: (N,) int64 global sample ids.
+        coarse: (N,) int64 coarse labels.
+        k: clusters in every coarse class, or one number for each.
+        seed: another seed, another draw.
+
+    Returns:
+        (N,) int64 cluster ids, numbered like ``Recovery.ids``.
+    """
+    per_class = np.asarray(k)
+    if per_class.ndim == 0:
+        sizes = torch.full_like(coarse, int(per_class))
+        offset = coarse * int(per_class)
+    else:
+        table = torch.from_numpy(per_class.astype(np.int64)).to(coarse.device)
+        sizes, offset = table[coarse], (table.cumsum(0) - table)[coarse]
+    return offset + _hash(index, seed) % sizes
+
+
+def _hash(index: Tensor, seed: int) -> Tensor:
+    """(N,) non-negative int64: the splitmix64 mix of (seed, index), uniform for our purposes."""
+    with np.errstate(over="ignore"):
+        x = index.cpu().numpy().astype(np.uint64) + np.uint64(1)
+        x = x * np.uint64(0x9E3779B97F4A7C15) + np.uint64(seed) * np.uint64(0xD1B54A32D192ED03)
+        x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        x = x ^ (x >> np.uint64(31))
+    return torch.from_numpy((x >> np.uint64(1)).astype(np.int64)).to(index.device)
+
+
+def _contingency(
+    ids: Tensor, fine: Tensor, num_clusters: int, num_fine: int, group: Group
+) -> Tensor:
+    """(K, F) int64 counts over all ranks; the checks use reduced numbers: ranks raise together."""
+    if ids.shape != fine.shape or ids.ndim != 1:
+        raise ValueError(f"ids {tuple(ids.shape)} and fine {tuple(fine.shape)} must be (N,) alike")
+    ids, fine = ids.cpu(), fine.cpu()
+    inside = (ids >= 0) & (ids < num_clusters) & (fine >= 0) & (fine < num_fine)
+    cells = ids[inside] * num_fine + fine[inside]
+    counts = torch.bincount(cells, minlength=num_clusters * num_fine)
+    counts = torch.cat([counts, (~inside).sum()[None]])
+    counts = sum_over_ranks(counts, group)
+    if counts[-1] > 0:
+        raise ValueError(
+            f"{int(counts[-1])} samples have a cluster id outside 0..{num_clusters - 1} "
+            f"or a fine label outside 0..{num_fine - 1}"
+        )
+    if counts.sum() == 0:
+        raise ValueError("no samples to match")
+    return counts[:-1].reshape(num_clusters, num_fine)
+
+
+def _normalised_mutual_information(counts: NDArray[np.int64]) -> float:
+    """Mutual information over the mean of the two entropies; 1 if both are constant."""
+    p = counts / counts.sum()
+    rows, columns = p.sum(axis=1), p.sum(axis=0)
+    mean_entropy = (_entropy(rows) + _entropy(columns)) / 2
+    if mean_entropy == 0:
+        return 1.0
+    mutual = _entropy(rows) + _entropy(columns) - _entropy(p.ravel())
+    return float(max(mutual, 0.0) / mean_entropy)
+
+
+def _entropy(p: FloatArray) -> float:
+    p = p[p > 0]
+    return float(-(p * np.log(p)).sum())
+
+
+def _adjusted_rand_index(counts: NDArray[np.int64]) -> float:
+    """Adjusted Rand index (Hubert & Arabie 1985) from a contingency table."""
+
+    def pairs(n: NDArray[np.int64]) -> float:
+        return float((n.astype(np.float64) * (n - 1) / 2).sum())
+
+    together = pairs(counts)
+    rows, columns = pairs(counts.sum(axis=1)), pairs(counts.sum(axis=0))
+    expected = rows * columns / max(pairs(counts.sum()[None]), 1.0)
+    best = (rows + columns) / 2
+    return 1.0 if best == expected else (together - expected) / (best - expected)

@@ -1,0 +1,129 @@
+"""k-means, its climb, the separation score and the mixture, on planted clusters."""
+
+import builtins
+
+import numpy as np
+import pytest
+import torch
+from sklearn.cluster import KMeans
+from sklearn.metrics import adjusted_rand_score
+from sklearn.mixture import GaussianMixture
+
+from collapse_lit.measure.clustering import climb, kmeans, separation
+from collapse_lit.measure.mixture import mixture_posterior
+from collapse_lit.measure.spaces import Space, coordinates
+
+
+def gaussians(n=1200, d=32, k=3, distance=7.0, seed=0):
+    """n points of k isotropic Gaussians whose means are ``distance`` apart."""
+    rng = np.random.default_rng(seed)
+    means = np.linalg.qr(rng.normal(size=(d, k)))[0].T * distance / np.sqrt(2)
+    truth = rng.integers(k, size=n)
+    return (means[truth] + rng.normal(size=(n, d))).astype(np.float32), truth
+
+
+def whitened(points, rank=32, unit=""):
+    one = torch.zeros(len(points), dtype=torch.int64)
+    space = Space.parse(f"{unit}white{rank}/kmeans")
+    return coordinates(torch.from_numpy(points), one, 1, space, None).numpy()
+
+
+def inertia(points, ids):
+    return sum(
+        ((points[ids == j] - points[ids == j].mean(axis=0)) ** 2).sum() for j in np.unique(ids)
+    )
+
+
+def test_kmeans_uses_all_points_and_is_as_good_as_scikit_learn():
+    points, _ = gaussians(n=6000, d=16, k=2, distance=2.0)
+    ours = inertia(points, kmeans(points, 2, seed=0, restarts=5))
+    reference = KMeans(2, n_init=5, random_state=0).fit(points).inertia_
+    assert ours <= reference * 1.001
+
+
+def test_kmeans_continues_from_given_clusters():
+    points, truth = gaussians()
+    assert adjusted_rand_score(kmeans(points, 3, seed=0, start=truth), truth) > 0.99
+
+
+def test_the_climb_finds_what_restarts_at_full_rank_do_not():
+    # the clusters lie apart in one of 32 equally long directions, so the start has to find it
+    rng = np.random.default_rng(2)
+    truth = rng.integers(2, size=4000)
+    points = rng.normal(size=(4000, 32)).astype(np.float32)
+    points[:, 17] += 5 * truth
+    points = whitened(points)
+    restarts = kmeans(points, 2, seed=0, restarts=10)
+    climbed = climb(points, 2, seed=0)
+    assert separation(points, climbed, 2) > separation(points, restarts, 2)
+    assert adjusted_rand_score(truth, climbed) > 0.9
+
+
+def test_separation_knows_gaussians_from_clusters():
+    noise = np.random.default_rng(0).normal(size=(20_000, 2)).astype(np.float32)
+    noise = whitened(noise)
+    halves = (noise[:, 0] > 0).astype(np.int64)
+    # ½ ln(π / (π − 2)) − ln 2, and a small price for the second mean
+    assert separation(noise, halves, 2) == pytest.approx(-0.186, abs=0.01)
+    assert separation(noise, np.zeros(len(noise), dtype=np.int64), 1) == 0
+
+    points, _ = gaussians(k=3)
+    scores = {
+        k: separation(whitened(points), climb(whitened(points), k, 0), k) for k in range(1, 7)
+    }
+    assert max(scores, key=scores.get) == 3
+
+
+def test_separation_rejects_a_handful_of_outliers():
+    points = np.random.default_rng(0).normal(size=(2000, 4)).astype(np.float32)
+    points[:5] += 50
+    ids = (np.arange(2000) < 5).astype(np.int64)
+    assert separation(whitened(points), ids, 2) == -np.inf
+
+
+def test_the_mixture_refines_clusters_of_unlike_shape():
+    # scikit-learn's common covariance goes wrong here, k-means too
+    rng = np.random.default_rng(0)
+    truth = (np.arange(4000) < 2000).astype(np.int64)
+    spread = np.where(truth[:, None] == 1, [[0.5, 2, 0.5, 2]], [[2, 0.5, 2, 0.5]])
+    points = rng.normal(size=(4000, 4)) * spread
+    points[:, 0] += 2.5 * truth
+    points = points.astype(np.float32)
+    start = kmeans(points, 2, seed=0, restarts=5)
+    means = [points[start == j].mean(axis=0) for j in (0, 1)]
+    tied = GaussianMixture(2, covariance_type="tied", means_init=means).fit_predict(points)
+
+    refined = mixture_posterior(points, start, 2, points)
+    assert torch.allclose(refined.sum(dim=1), torch.ones(4000))
+    agreement = adjusted_rand_score(truth, refined.argmax(dim=1).numpy())
+    assert agreement > adjusted_rand_score(truth, start) + 0.15
+    assert agreement > adjusted_rand_score(truth, tied) + 0.15
+
+
+def test_white_coordinates_are_exact_near_collapse():
+    rng = np.random.default_rng(0)
+    spread = np.logspace(0, -3, 8)
+    features = torch.from_numpy(10 + 1e-3 * rng.normal(size=(4000, 8)) * spread)
+    coarse = torch.zeros(4000, dtype=torch.int64)
+    white = coordinates(features, coarse, 1, Space.parse("white8/gmm"), None).double()
+    assert torch.allclose(white.mean(dim=0), torch.zeros(8).double(), atol=1e-3)
+    assert torch.allclose(white.T @ white / 4000, torch.eye(8).double(), atol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["white/gmm", "pca0/kmeans", "tsne/kmeans", "white16", "raw8/gmm"])
+def test_an_unknown_space_is_named(name):
+    with pytest.raises(ValueError, match=name):
+        Space.parse(name)
+
+
+def test_without_faiss_the_error_names_the_extras(monkeypatch):
+    real_import = builtins.__import__
+
+    def no_faiss(name, *args, **kwargs):
+        if name == "faiss":
+            raise ImportError(name)
+        return real_import(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", no_faiss)
+    with pytest.raises(ImportError, match=r"collapse-lit\[cpu\].*collapse-lit\[gpu\]"):
+        kmeans(np.zeros((4, 2), dtype=np.float32), 2, seed=0)

@@ -1,0 +1,90 @@
+"""The linear probe against scikit-learn's logistic regression, and at every scale of collapse."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import load_digits
+from sklearn.linear_model import LogisticRegression
+
+from collapse_lit.measure import cluster_and_linear_probe, fit_probe
+from collapse_lit.measure.probe import PENALTY
+
+
+@pytest.fixture(scope="module")
+def digits():
+    data = load_digits()
+    x, y = torch.from_numpy(data.data).float(), torch.from_numpy(data.target)
+    return x[:1200], y[:1200], x[1200:], y[1200:]
+
+
+def near_collapse(sigma, n=4000, d=32, seed=0):
+    """Two fine classes in each of three coarse classes, sigma times smaller than these."""
+    generator = torch.Generator().manual_seed(seed)
+    fine = torch.randint(6, (n,), generator=generator)
+    coarse_means = torch.randn(3, d, generator=generator)
+    offsets = torch.randn(6, d, generator=generator)
+    offsets *= 5 / (offsets[:3] - offsets[3:]).norm(dim=1).repeat(2)[:, None]
+    residuals = offsets[fine] + torch.randn(n, d, generator=generator)
+    return 10 + coarse_means[fine % 3] + sigma * residuals, fine
+
+
+def test_it_is_penalised_logistic_regression_in_whitened_coordinates(digits):
+    x, y, x_test, _ = digits
+    probe = fit_probe(x, y, 10)
+    centred = x.double().numpy() - x.double().numpy().mean(axis=0)
+    variance, axes = np.linalg.eigh(centred.T @ centred / len(x))
+    whitening = axes[:, variance > 1e-9] / np.sqrt(variance[variance > 1e-9])
+    reference = LogisticRegression(C=1 / (PENALTY * len(x)), tol=1e-8, max_iter=5000)
+    reference.fit(centred @ whitening, y)
+    logits = reference.decision_function(centred @ whitening)
+    nll = torch.nn.functional.cross_entropy(torch.from_numpy(logits), y).item()
+    loss = nll + PENALTY / 2 * np.square(reference.coef_).sum()
+    assert probe.loss == pytest.approx(loss, rel=1e-3)
+    shifted = x_test.double().numpy() - x.double().numpy().mean(axis=0)
+    agreement = (probe.predict(x_test).numpy() == reference.predict(shifted @ whitening)).mean()
+    assert agreement > 0.995
+
+
+@pytest.mark.parametrize("sigma", [1.0, 1e-2, 1e-4])
+def test_fine_classes_are_found_however_far_collapse_has_gone(sigma):
+    x, fine = near_collapse(sigma)
+    right = fit_probe(x[:3000], fine[:3000], 6).predict(x[3000:]) == fine[3000:]
+    assert right.double().mean() > 0.98
+
+
+def test_it_does_not_depend_on_scale_or_basis(digits):
+    x, y, x_test, _ = digits
+    mixing = torch.linalg.qr(torch.randn(64, 64, generator=torch.Generator().manual_seed(0)))[0]
+    mixing = mixing * torch.logspace(-2, 2, 64)
+    here, there = fit_probe(x, y, 10), fit_probe(x @ mixing, y, 10)
+    assert there.loss == pytest.approx(here.loss, rel=1e-3)
+    same = here.predict(x_test) == there.predict(x_test @ mixing)
+    assert same.double().mean() > 0.995
+
+
+def test_constant_features_and_absent_classes_are_fine(digits):
+    x, y, x_test, y_test = digits
+    some = y != 3
+    predicted = fit_probe(x[some], y[some], 12).predict(x_test)
+    assert set(predicted.tolist()) == set(range(10)) - {3}
+    seen = y_test != 3
+    assert (predicted == y_test)[seen].double().mean() > 0.9
+
+
+def test_cluster_and_linear_probe_predicts_cluster_ids(digits):
+    x, y, x_test, y_test = digits
+    renamed = (y * 3 + 1) % 10  # any names for the clusters
+    predicted = cluster_and_linear_probe(x, renamed, x_test)
+    assert (predicted == (y_test * 3 + 1) % 10).double().mean() > 0.9
+
+
+def test_bad_inputs_are_named(digits):
+    x, y, _, _ = digits
+    with pytest.raises(ValueError, match=r"outside 0\.\.4"):
+        fit_probe(x, y, 5)
+    with pytest.raises(ValueError, match="NaN or infinite"):
+        fit_probe(torch.full_like(x, torch.nan), y, 10)
+    with pytest.raises(ValueError, match=r"must be \(N, d\)"):
+        fit_probe(x, y[:5], 10)
+    with pytest.raises(ValueError, match="no samples"):
+        fit_probe(x[:0], y[:0], 10)

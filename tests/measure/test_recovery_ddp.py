@@ -1,0 +1,117 @@
+"""One, two and three processes recover the same clusters and fit the same probe."""
+
+import pytest
+import torch
+
+from collapse_lit.measure import (
+    cluster_and_linear_probe,
+    fit_probe,
+    match_clusters,
+    random_clusters,
+    recover,
+)
+
+NUM_COARSE = 3
+
+
+def planted():
+    """Samples of three coarse classes of unlike size, two fine classes each; 24 features."""
+    generator = torch.Generator().manual_seed(0)
+    n = 1501  # divisible by neither 2 nor 3
+    fine = torch.randint(9, (n,), generator=generator).clamp(max=5)
+    means = torch.randn(6, 24, generator=generator)
+    x = 10 + 1e-2 * (1.2 * means[fine] + torch.randn(n, 24, generator=generator))
+    return x, fine % NUM_COARSE, fine, torch.arange(n)
+
+
+def shard(rank, size, layout):
+    """This rank's part: every size-th sample, or none on rank 0 and blocks elsewhere."""
+    everything = planted()
+    rows = everything[3]
+    if layout == "strided" or size == 1:
+        mine = rows % size == rank
+    else:
+        mine = (rank > 0) & (rows * (size - 1) // len(rows) == rank - 1)
+    return tuple(part[mine] for part in everything)
+
+
+def measured(rank, group, size, layout):
+    x, coarse, fine, index = shard(rank, size, layout)
+    found = recover(x, coarse, [2, 2, 2], seed=1, index=index, group=group)
+    raw = recover(x, coarse, 2, index=index, group=group, space="raw/kmeans")
+    matching = match_clusters(
+        found.ids, fine, found.cluster_to_coarse, torch.arange(6) % NUM_COARSE, group=group
+    )
+    probe = fit_probe(x, fine, 6, group=group)
+    x_all = planted()[0]
+    return {
+        "index": index,
+        "ids": found.ids,
+        "raw": raw.ids,
+        "confidence": found.confidence,
+        "xy": found.xy,
+        "sizes": found.sizes.tolist(),
+        "space": found.space,
+        "stability": found.stability,
+        "acc": matching.acc,
+        "contingency": matching.contingency.tolist(),
+        "random": random_clusters(index, coarse, 2, seed=0),
+        "loss": probe.loss,
+        "predicted": cluster_and_linear_probe(x, found.ids, x_all, group=group),
+    }
+
+
+@pytest.fixture(scope="module")
+def alone():
+    return measured(0, None, 1, "strided")
+
+
+@pytest.mark.ddp
+@pytest.mark.parametrize(
+    ("size", "layout"), [(2, "strided"), (3, "strided"), (3, "none on rank 0")]
+)
+def test_any_sharding_gives_the_same_result(run_on_ranks, alone, size, layout):
+    ranks = run_on_ranks(measured, size, size, layout)
+    together = {
+        key: torch.cat([r[key] for r in ranks])
+        for key in ("index", "ids", "raw", "confidence", "xy", "random")
+    }
+    order = together["index"].argsort()
+    for key in ("ids", "raw", "random"):
+        assert torch.equal(together[key][order], alone[key]), key
+    for key in ("confidence", "xy"):
+        assert torch.allclose(together[key][order], alone[key], atol=1e-4), key
+    for r in ranks:
+        for key in ("sizes", "space", "contingency", "acc"):
+            assert r[key] == alone[key], key
+        assert r["stability"] == pytest.approx(alone["stability"], abs=1e-6)
+        assert r["loss"] == ranks[0]["loss"] == pytest.approx(alone["loss"], rel=1e-3)
+        assert (r["predicted"] == alone["predicted"]).double().mean() > 0.999
+    assert alone["acc"] > 0.9
+
+
+def mistakes(rank, group):
+    """The message on this rank for mistakes that one rank alone makes."""
+    messages = []
+    x, coarse, fine, index = shard(rank, 2, "strided")
+    broken = x.clone()
+    if rank == 1:
+        broken[0] = torch.nan
+    for attempt in (
+        lambda: recover(broken, coarse, 2, index=index, group=group),
+        lambda: recover(x, coarse, 2, index=index // 2 * 2, group=group),
+        lambda: fit_probe(broken, fine, 6, group=group),
+        lambda: fit_probe(x, fine + 3 * rank, 6, group=group),
+    ):
+        try:
+            attempt()
+        except ValueError as error:
+            messages.append(str(error))
+    return messages
+
+
+@pytest.mark.ddp
+def test_ranks_raise_together(run_on_ranks):
+    first, second = run_on_ranks(mistakes, 2)
+    assert first == second
+    assert len(first) == 4
