@@ -6,25 +6,21 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from scipy.optimize import linear_sum_assignment
-from sklearn.metrics import adjusted_rand_score, confusion_matrix
+from sklearn.metrics import confusion_matrix
 
-from collapse_lit.measure.clustering import (
-    FloatArray,
-    IdArray,
-    Order,
-    climb,
-    cluster_means,
-    kmeans,
-    separation,
+from collapse_lit.measure.candidate import (
+    Candidate,
+    Halves,
+    best_candidate,
+    cluster_halves,
+    posterior_of,
 )
-from collapse_lit.measure.mixture import mixture_posterior
+from collapse_lit.measure.clustering import FloatArray, IdArray, Order
 from collapse_lit.measure.plane import discriminant_plane, mean_silhouette
 from collapse_lit.measure.spaces import Space
 
 CANDIDATES = ("white32/gmm", "unit-white32/gmm")
 MOST_CLUSTERS = 8  # that k="auto" considers
-RESTARTS = 10  # of k-means where there is no climb
-RESTARTS_RAW = 3  # the same in all d dimensions, where a restart costs ten times as much
 GAUSSIAN = -0.186  # ½ ln(π / (π − 2)) − ln 2: separation of a Gaussian cut in two at its mean
 REPRODUCIBLE = 0.5  # stability below which k="auto" sees no sub-structure
 NEARLY = 0.02  # difference in stability that decides nothing
@@ -43,26 +39,6 @@ class ClassClusters:
     separation: float
     stability: float
     silhouette: float
-
-
-@dataclass(frozen=True)
-class _Candidate:
-    """The best-separated k clusters in one space."""
-
-    space: str
-    orders: tuple[Order, ...]  # of the climb that found them
-    points: FloatArray  # (n, r)
-    k: int
-    ids: IdArray  # (n,)
-    separation: float
-
-
-@dataclass(frozen=True)
-class _Halves:
-    """The same procedure on two random halves, each extended to all samples."""
-
-    posteriors: tuple[FloatArray, FloatArray]  # (n, k) each
-    stability: float
 
 
 def cluster_class(
@@ -89,17 +65,17 @@ def cluster_class(
     """
     spaces = {name: _varying(p) for name, p in points.items()}
     candidates = [
-        _candidate(name, orders, p, clusters, seed, device)
+        best_candidate(name, orders, p, clusters, seed, device)
         for name, p in spaces.items()
         for clusters in _numbers(k, name, len(p))
         for orders in _climbs(k, name)
     ]
     choose = _choose_number if k is None else _choose_space
-    best, halves = choose(candidates, lambda c: _halves(c, seed, device))
+    best, halves = choose(candidates, lambda c: cluster_halves(c, seed, device))
     if best.k == 1 or not best.points.any():
         return _undivided(best)
 
-    posterior = _posterior(best, best.points, best.ids)  # (n, k)
+    posterior = posterior_of(best, best.points, best.ids)  # (n, k)
     posterior = posterior[:, _in_order_of_appearance(posterior.argmax(axis=1), best.k)]
     ids = posterior.argmax(axis=1)
     mean = np.mean([posterior, *(_aligned(half, ids) for half in halves.posteriors)], axis=0)
@@ -118,8 +94,8 @@ def cluster_class(
 
 
 def _choose_space(
-    candidates: Sequence[_Candidate], halves_of: Callable[[_Candidate], _Halves]
-) -> tuple[_Candidate, _Halves]:
+    candidates: Sequence[Candidate], halves_of: Callable[[Candidate], Halves]
+) -> tuple[Candidate, Halves]:
     """The largest product of stability and separation beyond that of an unstructured Gaussian.
 
     Separation alone can be high by chance, stability alone for a cut that any Gaussian has along
@@ -136,13 +112,13 @@ def _choose_space(
     return best, halves
 
 
-def _score(candidate: _Candidate, halves: _Halves) -> float:
+def _score(candidate: Candidate, halves: Halves) -> float:
     return max(candidate.separation - GAUSSIAN, 0) * halves.stability
 
 
 def _choose_number(
-    candidates: Sequence[_Candidate], halves_of: Callable[[_Candidate], _Halves]
-) -> tuple[_Candidate, _Halves]:
+    candidates: Sequence[Candidate], halves_of: Callable[[Candidate], Halves]
+) -> tuple[Candidate, Halves]:
     """The number of clusters that the halves agree on best; of (nearly) equal ones the best fit.
 
     Real classes are no Gaussians, and separation alone would split them without end. A number needs
@@ -163,7 +139,7 @@ def _choose_number(
     )
 
 
-def _undivided(candidate: _Candidate) -> ClassClusters:
+def _undivided(candidate: Candidate) -> ClassClusters:
     """One cluster: no sub-structure, or no two samples that differ."""
     n = len(candidate.points)
     ids = np.zeros(n, dtype=np.int64)
@@ -178,20 +154,6 @@ def _undivided(candidate: _Candidate) -> ClassClusters:
         stability=1.0 if candidate.k == 1 else 0.0,
         silhouette=0.0,
     )
-
-
-def _candidate(
-    name: str,
-    orders: tuple[Order, ...],
-    points: FloatArray,
-    k: int,
-    seed: int,
-    device: torch.device | None,
-) -> _Candidate:
-    ids = _optimum(points, k, name, orders, seed, device)
-    white = Space.parse(name).kind == "white"
-    separated = separation(points, ids, k) if white else float("nan")
-    return _Candidate(name, orders, points, k, ids, separated)
 
 
 def _varying(points: FloatArray) -> FloatArray:
@@ -217,53 +179,6 @@ def _climbs(k: int | None, name: str) -> tuple[tuple[Order, ...], ...]:
     if Space.parse(name).kind != "white" or k is None:
         return (("variance", "shape"),)
     return (("variance",), ("shape",)) if k > 1 else (("variance",),)
-
-
-def _optimum(
-    points: FloatArray,
-    k: int,
-    name: str,
-    orders: tuple[Order, ...],
-    seed: int,
-    device: torch.device | None,
-) -> IdArray:
-    """k-means clusters (n,): by the climb where points are whitened, by restarts elsewhere."""
-    if k == 1:
-        return np.zeros(len(points), dtype=np.int64)
-    kind = Space.parse(name).kind
-    if kind == "white":
-        return climb(points, k, seed, orders, device)
-    restarts = RESTARTS_RAW if kind == "raw" else RESTARTS
-    return kmeans(points, k, seed, restarts=restarts, device=device)
-
-
-def _posterior(candidate: _Candidate, points: FloatArray, ids: IdArray) -> FloatArray:
-    """(n, k) at all points: clusters ``ids`` of some ``points``, refined by the clusterer."""
-    if Space.parse(candidate.space).clusterer == "gmm":
-        return mixture_posterior(points, ids, candidate.k, candidate.points).numpy()
-    means = cluster_means(points, ids, candidate.k)
-    within = float(np.square(points - means[ids]).mean())
-    squared = np.square(means).sum(axis=1) - 2 * candidate.points @ means.T  # but for ‖x‖²
-    logits = torch.from_numpy(-squared / (2 * max(within, 1e-12)))
-    return logits.softmax(dim=1).numpy()
-
-
-def _halves(candidate: _Candidate, seed: int, device: torch.device | None) -> _Halves:
-    """Cluster two disjoint halves of the samples (all of them twice where there are too few)."""
-    n, k = len(candidate.points), candidate.k
-    if k == 1:
-        certain = np.ones((n, 1), dtype=np.float32)
-        return _Halves((certain, certain), 1.0)
-    order = np.random.default_rng(seed).permutation(n)
-    halves = (order[: n // 2], order[n // 2 :]) if n >= 2 * k else (order, order)
-    first, second = (
-        _posterior(
-            candidate, some, _optimum(some, k, candidate.space, candidate.orders, seed, device)
-        )
-        for some in (candidate.points[np.sort(half)] for half in halves)
-    )
-    agreement = adjusted_rand_score(first.argmax(axis=1), second.argmax(axis=1))
-    return _Halves((first, second), max(float(agreement), 0.0))
 
 
 def _in_order_of_appearance(ids: IdArray, k: int) -> IdArray:

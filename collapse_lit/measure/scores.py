@@ -136,7 +136,7 @@ def _contingency(
     """(K, F) int64 counts over all ranks; the checks use reduced numbers: ranks raise together."""
     if ids.shape != fine.shape or ids.ndim != 1:
         raise ValueError(f"ids {tuple(ids.shape)} and fine {tuple(fine.shape)} must be (N,) alike")
-    ids, fine = ids.cpu(), fine.cpu()
+    fine = fine.to(ids.device)
     inside = (ids >= 0) & (ids < num_clusters) & (fine >= 0) & (fine < num_fine)
     cells = ids[inside] * num_fine + fine[inside]
     counts = torch.bincount(cells, minlength=num_clusters * num_fine)
@@ -149,7 +149,7 @@ def _contingency(
         )
     if counts.sum() == 0:
         raise ValueError("no samples to match")
-    return counts[:-1].reshape(num_clusters, num_fine)
+    return counts[:-1].reshape(num_clusters, num_fine).cpu()
 
 
 def _normalised_mutual_information(counts: NDArray[np.int64]) -> float:

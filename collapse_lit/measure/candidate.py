@@ -1,0 +1,104 @@
+"""One candidate for a coarse class: the best clusters in one space, and how far halves agree."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from sklearn.metrics import adjusted_rand_score
+
+from collapse_lit.measure.clustering import (
+    FloatArray,
+    IdArray,
+    Order,
+    climb,
+    cluster_means,
+    kmeans,
+    separation,
+)
+from collapse_lit.measure.mixture import mixture_posterior
+from collapse_lit.measure.spaces import Space
+
+RESTARTS = 10  # of k-means where there is no climb
+RESTARTS_RAW = 3  # the same in all d dimensions, where a restart costs ten times as much
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """The best-separated k clusters in one space."""
+
+    space: str
+    orders: tuple[Order, ...]  # of the climb that found them
+    points: FloatArray  # (n, r)
+    k: int
+    ids: IdArray  # (n,)
+    separation: float
+
+
+@dataclass(frozen=True)
+class Halves:
+    """The same procedure on two random halves, each extended to all samples."""
+
+    posteriors: tuple[FloatArray, FloatArray]  # (n, k) each
+    stability: float
+
+
+def best_candidate(
+    name: str,
+    orders: tuple[Order, ...],
+    points: FloatArray,
+    k: int,
+    seed: int,
+    device: torch.device | None,
+) -> Candidate:
+    """The best-separated ``k`` clusters of ``points`` (n, r), found by a climb in these orders."""
+    ids = _optimum(points, k, name, orders, seed, device)
+    white = Space.parse(name).kind == "white"
+    separated = separation(points, ids, k) if white else float("nan")
+    return Candidate(name, orders, points, k, ids, separated)
+
+
+def _optimum(
+    points: FloatArray,
+    k: int,
+    name: str,
+    orders: tuple[Order, ...],
+    seed: int,
+    device: torch.device | None,
+) -> IdArray:
+    """k-means clusters (n,): by the climb where points are whitened, by restarts elsewhere."""
+    if k == 1:
+        return np.zeros(len(points), dtype=np.int64)
+    kind = Space.parse(name).kind
+    if kind == "white":
+        return climb(points, k, seed, orders, device)
+    restarts = RESTARTS_RAW if kind == "raw" else RESTARTS
+    return kmeans(points, k, seed, restarts=restarts, device=device)
+
+
+def posterior_of(candidate: Candidate, points: FloatArray, ids: IdArray) -> FloatArray:
+    """(n, k) at all points: clusters ``ids`` of some ``points``, refined by the clusterer."""
+    if Space.parse(candidate.space).clusterer == "gmm":
+        return mixture_posterior(points, ids, candidate.k, candidate.points).numpy()
+    means = cluster_means(points, ids, candidate.k)
+    within = float(np.square(points - means[ids]).mean())
+    squared = np.square(means).sum(axis=1) - 2 * candidate.points @ means.T  # but for ‖x‖²
+    logits = torch.from_numpy(-squared / (2 * max(within, 1e-12)))
+    return logits.softmax(dim=1).numpy()
+
+
+def cluster_halves(candidate: Candidate, seed: int, device: torch.device | None) -> Halves:
+    """Cluster two disjoint halves of the samples (all of them twice where there are too few)."""
+    n, k = len(candidate.points), candidate.k
+    if k == 1:
+        certain = np.ones((n, 1), dtype=np.float32)
+        return Halves((certain, certain), 1.0)
+    order = np.random.default_rng(seed).permutation(n)
+    halves = (order[: n // 2], order[n // 2 :]) if n >= 2 * k else (order, order)
+    first, second = (
+        posterior_of(
+            candidate, some, _optimum(some, k, candidate.space, candidate.orders, seed, device)
+        )
+        for some in (candidate.points[np.sort(half)] for half in halves)
+    )
+    agreement = adjusted_rand_score(first.argmax(axis=1), second.argmax(axis=1))
+    return Halves((first, second), max(float(agreement), 0.0))
