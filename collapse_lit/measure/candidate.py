@@ -14,6 +14,7 @@ from collapse_lit.measure.clustering import (
     cluster_means,
     kmeans,
     separation,
+    whitened,
 )
 from collapse_lit.measure.mixture import mixture_posterior
 from collapse_lit.measure.spaces import Space
@@ -70,7 +71,7 @@ def _optimum(
         return np.zeros(len(points), dtype=np.int64)
     kind = Space.parse(name).kind
     if kind == "white":
-        return climb(points, k, seed, orders, device)
+        return climb(whitened(points), k, seed, orders, device)
     restarts = RESTARTS_RAW if kind == "raw" else RESTARTS
     return kmeans(points, k, seed, restarts=restarts, device=device)
 

@@ -108,6 +108,18 @@ def climb(
     return max(candidates, key=lambda ids: round(separation(points, ids, k), 4))
 
 
+def whitened(points: FloatArray) -> FloatArray:
+    """Points (n, r) centred and of unit covariance, turned as little as that allows.
+
+    A part of whitened points is not white itself, and ``separation`` would take the directions that
+    are too long by chance for clusters.
+    """
+    centred = points.astype(np.float64) - points.mean(axis=0, dtype=np.float64)
+    variances, axes = np.linalg.eigh(centred.T @ centred / len(points))
+    scales = np.sqrt(np.maximum(variances, 1e-6 * max(variances[-1], 1e-12)))
+    return np.ascontiguousarray(centred @ ((axes / scales) @ axes.T), dtype=np.float32)
+
+
 def _by_shape(points: FloatArray) -> FloatArray:
     """Whitened points (n, r) turned so that axes that hold clusters of even size come first.
 
