@@ -32,6 +32,7 @@ class ClassClusters:
 
     ids: IdArray  # (n,) in 0..k-1
     confidence: FloatArray  # (n,)
+    margin: FloatArray  # (n,)
     xy: FloatArray  # (n, 2)
     space: str  # as offered
     rank: int  # coordinates that it has in this class
@@ -79,10 +80,13 @@ def cluster_class(
     posterior = posterior[:, _in_order_of_appearance(posterior.argmax(axis=1), best.k)]
     ids = posterior.argmax(axis=1)
     mean = np.mean([posterior, *(_aligned(half, ids) for half in halves.posteriors)], axis=0)
+    confidence = mean[np.arange(len(ids)), ids]
+    mean[np.arange(len(ids)), ids] = 0.0
     plane = discriminant_plane(best.points, ids, best.k)
     return ClassClusters(
         ids=ids,
-        confidence=mean[np.arange(len(ids)), ids].astype(np.float32),
+        confidence=confidence.astype(np.float32),
+        margin=(confidence - mean.max(axis=1)).astype(np.float32),
         xy=plane,
         space=best.space,
         rank=best.points.shape[1],
@@ -146,6 +150,7 @@ def _undivided(candidate: Candidate) -> ClassClusters:
     return ClassClusters(
         ids=ids,
         confidence=np.ones(n, dtype=np.float32),
+        margin=np.ones(n, dtype=np.float32),
         xy=discriminant_plane(candidate.points, ids, 1),
         space=candidate.space,
         rank=candidate.points.shape[1],
@@ -158,7 +163,7 @@ def _undivided(candidate: Candidate) -> ClassClusters:
 
 def _varying(points: FloatArray) -> FloatArray:
     """The points without columns that are zero throughout; at least one column."""
-    columns = np.flatnonzero(np.any(points != 0, axis=0))
+    columns = np.flatnonzero(np.abs(points).max(axis=0))
     return np.ascontiguousarray(points[:, columns if len(columns) else [0]])
 
 

@@ -9,6 +9,7 @@ come) or shape: the axes along which clusters of even size lie apart.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, Literal
 
@@ -26,6 +27,9 @@ MOST_STARTS = 30
 POINTS_OF_A_START = 10_000  # small classes get this many points' worth of starts per rank
 ITERATIONS = 20  # at most
 SETTLED = 1e-4  # relative change of the k-means objective that ends it sooner
+FIRST_ITERATIONS, FINALISTS = 5, 2  # of restarts: all take the first, the best few go on
+POINTS_AT_FIRST = 1000  # a cluster, for the first iterations of restarts
+ALIKE = 0.01  # share of points in which clusters may differ and still count as the same
 SMALLEST_SHARE = 0.02  # of an even share: a cluster below it is an outlier, not a class
 
 
@@ -35,17 +39,18 @@ def kmeans(
     seed: int,
     *,
     restarts: int = 1,
-    start: IdArray | None = None,
     device: torch.device | None = None,
 ) -> IdArray:
     """Faiss k-means on all points, in one thread.
+
+    All restarts take their first iterations on every so-manyth point; those that are alike by then
+    count as one, and the best few go on to the end on all points.
 
     Args:
         points: (n, r) float32, n ≥ k.
         k: number of clusters.
         seed: seed of the random starts.
         restarts: random starts, the best of which is kept.
-        start: (n,) cluster ids to start from instead.
         device: a CUDA device to work on, where Faiss has GPU support; the CPU otherwise.
 
     Returns:
@@ -54,30 +59,14 @@ def kmeans(
     Raises:
         ImportError: Faiss is not installed; the message names the extras.
     """
-    faiss = load_faiss()
-    points = np.ascontiguousarray(points, dtype=np.float32)
-    clustering = faiss.Clustering(points.shape[1], int(k))
-    clustering.niter = ITERATIONS
-    clustering.nredo = restarts
-    clustering.seed = seed % 2**31
-    # Faiss would look at 256 k points only, and warn below 39 k
-    clustering.max_points_per_centroid = len(points)
-    clustering.min_points_per_centroid = 1
-    if hasattr(clustering, "early_stop_threshold"):  # newer Faiss
-        clustering.early_stop_threshold = SETTLED
-    if start is not None:
-        centroids = cluster_means(points, start, k)
-        faiss.copy_array_to_vector(centroids.ravel(), clustering.centroids)
-    index = _flat_index(faiss, points.shape[1], device)
-    # Threads that wait for one another made this twenty times slower on a busy machine
-    threads = faiss.omp_get_max_threads()
-    faiss.omp_set_num_threads(1)
-    try:
-        clustering.train(points, index)
-        _, ids = index.search(points, 1)
-    finally:
-        faiss.omp_set_num_threads(threads)
-    return ids[:, 0]
+    lloyd = Lloyd(points, k, device)
+    if restarts == 1:
+        return lloyd.from_seed(seed).ids
+    first = Lloyd(points[:: max(len(points) // (POINTS_AT_FIRST * k), 1)], k, device)
+    begun = [first.from_seed(seed + restart, FIRST_ITERATIONS) for restart in range(restarts)]
+    finalists = _distinct(sorted(begun, key=_rounded_objective), k)[:FINALISTS]
+    ended = [lloyd.from_means(cluster_means(first.points, o.ids, k)) for o in finalists]
+    return min(ended, key=_rounded_objective).ids
 
 
 def climb(
@@ -89,23 +78,102 @@ def climb(
 ) -> IdArray:
     """The best-separated k-means optimum of whitened points (n, r); (n,) cluster ids.
 
-    Few points get more starts: they cost little, and there chance has more to say.
+    Few points get more starts: they cost little, and there chance has more to say. Climbs that meet
+    go on as one.
     """
-    candidates = []
+    candidates: list[IdArray] = []
     for order in orders:
         turned = _by_shape(points) if order == "shape" else points
         full = turned.shape[1]
         starts = max(STARTS[order], min(MOST_STARTS, POINTS_OF_A_START // len(points)))
-        for first in sorted({min(rank, full) for rank in START_RANKS[order]}):
-            for start in range(starts):
-                rank = first
-                ids = kmeans(turned[:, :rank], k, seed + start, device=device)
-                while rank < full:
-                    rank = min(2 * rank, full)
-                    ids = kmeans(turned[:, :rank], k, seed, start=ids, device=device)
-                candidates.append(ids)
+        first_ranks = {min(rank, full) for rank in START_RANKS[order]}
+        climbers: list[Optimum] = []
+        rank = min(first_ranks)
+        while True:
+            lloyd = Lloyd(turned[:, :rank], k, device)
+            climbers = [lloyd.from_ids(climber.ids) for climber in climbers]
+            if rank in first_ranks:
+                climbers += [lloyd.from_seed(seed + start) for start in range(starts)]
+            climbers = _distinct(climbers, k)
+            if rank == full:
+                break
+            rank = min(2 * rank, full)
+        candidates += [climber.ids for climber in climbers]
     # rounded: of starts that end alike the first counts, whatever the last digits say
     return max(candidates, key=lambda ids: round(separation(points, ids, k), 4))
+
+
+@dataclass(frozen=True)
+class Optimum:
+    """Where k-means ended: cluster ids (n,) and the sum of squared distances to the means."""
+
+    ids: IdArray
+    objective: float
+
+
+class Lloyd:
+    """Faiss's k-means (Lloyd's iterations) on all of the points (n, r), from given starts."""
+
+    def __init__(self, points: FloatArray, k: int, device: torch.device | None = None) -> None:
+        self.faiss = load_faiss()
+        self.points = np.ascontiguousarray(points, dtype=np.float32)
+        self.k = k
+        self.index = _flat_index(self.faiss, self.points.shape[1], device)
+
+    def from_seed(self, seed: int, iterations: int = ITERATIONS) -> Optimum:
+        """Start from k of the points, drawn by the seed."""
+        return self._run(seed, None, iterations)
+
+    def from_ids(self, ids: IdArray) -> Optimum:
+        """Start from given clusters (n,) of the points."""
+        return self.from_means(cluster_means(self.points, ids, self.k))
+
+    def from_means(self, means: FloatArray) -> Optimum:
+        """Start from given means (k, r)."""
+        return self._run(0, means, ITERATIONS)
+
+    def _run(self, seed: int, centroids: FloatArray | None, iterations: int) -> Optimum:
+        faiss = self.faiss
+        clustering = faiss.Clustering(self.points.shape[1], self.k)
+        clustering.niter = iterations
+        clustering.seed = seed % 2**31
+        # Faiss would look at 256 k points only, and warn below 39 k
+        clustering.max_points_per_centroid = len(self.points)
+        clustering.min_points_per_centroid = 1
+        clustering.check_input_data_for_NaNs = False  # whoever calls has looked
+        if hasattr(clustering, "early_stop_threshold"):  # newer Faiss
+            clustering.early_stop_threshold = SETTLED
+        if centroids is not None:
+            faiss.copy_array_to_vector(centroids.ravel(), clustering.centroids)
+        # Threads that wait for one another made this twenty times slower on a busy machine
+        threads = faiss.omp_get_max_threads()
+        faiss.omp_set_num_threads(1)
+        try:
+            self.index.reset()
+            clustering.train(self.points, self.index)
+            squared, ids = self.index.search(self.points, 1)
+        finally:
+            faiss.omp_set_num_threads(threads)
+        return Optimum(ids[:, 0], float(squared.sum(dtype=np.float64)))
+
+
+def _rounded_objective(optimum: Optimum) -> float:
+    """The objective to five digits, so that of starts that end alike the first counts."""
+    return float(f"{optimum.objective:.4e}")
+
+
+def _distinct(optima: Sequence[Optimum], k: int) -> list[Optimum]:
+    """The optima without those whose clusters are, but for ``ALIKE``, an earlier one's."""
+    kept: list[Optimum] = []
+    for optimum in optima:
+        if not any(_same_clusters(optimum.ids, other.ids, k) for other in kept):
+            kept.append(optimum)
+    return kept
+
+
+def _same_clusters(ids: IdArray, others: IdArray, k: int) -> bool:
+    together = np.bincount(ids * k + others, minlength=k * k).reshape(k, k)
+    return bool(together.max(axis=1).sum() >= (1 - ALIKE) * len(ids))
 
 
 def whitened(points: FloatArray) -> FloatArray:

@@ -5,7 +5,7 @@ from sklearn.metrics import silhouette_score
 
 from collapse_lit.measure.clustering import FloatArray, IdArray, cluster_means
 
-SILHOUETTE_SAMPLES = 1000
+SILHOUETTE_SAMPLES = 600
 
 
 def discriminant_plane(points: FloatArray, ids: IdArray, k: int) -> FloatArray:

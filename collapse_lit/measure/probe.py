@@ -19,9 +19,10 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from collapse_lit.measure.distributed import Group, max_over_ranks, sum_over_ranks
-from collapse_lit.measure.spaces import class_means, scatter
+from collapse_lit.measure.spaces import class_means, symmetric_product
 
 PENALTY = 1e-3  # mean cross-entropy + PENALTY / 2 * variance of the logits
+ROWS_AT_A_TIME = 4096  # float32 products of so many rows are summed in float64
 NOISE_FLOOR = 1e-13  # directions with less than this share of the largest variance are dropped
 GRADIENT_TOLERANCE = 1e-4  # largest entry, as in scikit-learn; float32 sums promise little more
 
@@ -135,7 +136,10 @@ def _whiten(
     shares = (counts / counts.sum()).double()
     mean = shares @ means
     between = (means - mean) * shares.sqrt()[:, None]
-    within = sum_over_ranks(scatter(residuals, torch.float32), group) / counts.sum()
+    within = torch.zeros(len(mean), len(mean), dtype=torch.float64, device=features.device)
+    for block in residuals.split(ROWS_AT_A_TIME):
+        within += symmetric_product(block)
+    within = sum_over_ranks(within, group) / counts.sum()
     variance, axes = torch.linalg.eigh(within + between.T @ between)
     keep = variance > NOISE_FLOOR * variance[-1]
     whitening = axes[:, keep] / variance[keep].sqrt()

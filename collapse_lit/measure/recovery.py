@@ -18,7 +18,7 @@ from collapse_lit.measure.distributed import (
     sum_over_ranks,
 )
 from collapse_lit.measure.recovery_inputs import clusters_per_class, count_samples
-from collapse_lit.measure.spaces import Space, coordinates, with_rank
+from collapse_lit.measure.spaces import Space, coordinates, embedded, with_rank
 
 LOPSIDED = 0.2  # a cluster with less than this share of an even split is worth a warning
 
@@ -46,6 +46,7 @@ class Recovery:
         silhouette_per_class: (C,) values behind ``silhouette``.
         confidence: (n_local,) float32 in [0, 1], probability of the sample's cluster, averaged over
             the clusterings of all samples and of either half.
+        margin: (n_local,) float32 in [-1, 1], ``confidence`` less that of the runner-up.
         sizes: (K,) int64 samples per cluster, over all ranks.
         xy: (n_local, 2) float32, the axes that separate the clusters of the sample's class best.
         warnings: sentences on empty or lopsided clusters.
@@ -62,6 +63,7 @@ class Recovery:
     stability_per_class: tuple[float, ...]
     silhouette_per_class: tuple[float, ...]
     confidence: Tensor
+    margin: Tensor
     sizes: Tensor
     xy: Tensor
     warnings: tuple[str, ...] = ()
@@ -127,14 +129,17 @@ def recover(
     rank, _ = rank_and_size(group)
     owners = _owners(counts, numbers, group)
     # what each owner finds; zero elsewhere, so that a sum over ranks puts it together
-    per_sample = torch.zeros(len(index_of), 4, dtype=torch.float64)
+    per_sample = torch.zeros(len(index_of), 5, dtype=torch.float64)
     per_class = torch.zeros(len(counts), 6, dtype=torch.float64)
     mine = np.flatnonzero(owners == rank).tolist()
     rows_of = {c: torch.where(coarse_of == c)[0] for c in mine}
 
     def cluster(c: int) -> ClassClusters:
         points = everyone[rows_of[c]].split(widths, dim=1)
-        offered = {name: p.numpy() for name, p in zip(names, points, strict=True)}
+        offered = {
+            name: embedded(p, space, seed).numpy()
+            for name, space, p in zip(names, spaces, points, strict=True)
+        }
         return cluster_class(offered, numbers[c], seed, features.device)
 
     for c, clusters in zip(mine, _side_by_side(cluster, mine, features.device), strict=True):
@@ -183,8 +188,8 @@ def _side_by_side(
 
 
 def _as_rows(clusters: ClassClusters, names: Sequence[str]) -> tuple[Tensor, Tensor]:
-    """One class as numbers that can be summed over ranks: (n, 4) and (6,) float64."""
-    per_sample = np.column_stack([clusters.ids, clusters.confidence, clusters.xy])
+    """One class as numbers that can be summed over ranks: (n, 5) and (6,) float64."""
+    per_sample = np.column_stack([clusters.ids, clusters.confidence, clusters.margin, clusters.xy])
     per_class = [
         names.index(clusters.space),
         clusters.rank,
@@ -204,7 +209,7 @@ def _assemble(
     coarse_of: Tensor,
     names: Sequence[str],
 ) -> Recovery:
-    """The result from this rank's rows (n_local, 4), all ids (N,) and the classes' rows (C, 6)."""
+    """The result from this rank's rows (n_local, 5), all ids (N,) and the classes' rows (C, 6)."""
     k = per_class[:, 2].long()
     first = k.cumsum(0) - k  # (C,) id of each class's first cluster
     cluster_to_coarse = torch.repeat_interleave(torch.arange(len(k)), k)
@@ -222,8 +227,9 @@ def _assemble(
         stability_per_class=stability,
         silhouette_per_class=silhouette,
         confidence=local[:, 1].float(),
+        margin=local[:, 2].float(),
         sizes=sizes,
-        xy=local[:, 2:].float(),
+        xy=local[:, 3:].float(),
         warnings=_warnings(sizes, cluster_to_coarse),
     )
 

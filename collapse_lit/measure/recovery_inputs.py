@@ -20,7 +20,8 @@ def count_samples(
     largest = int(max_over_ranks(coarse.max() if len(coarse) else coarse.new_tensor(-1), group))
     num_coarse = largest + 1 if num_coarse is None else num_coarse
     inside = (coarse >= 0) & (coarse < num_coarse)
-    finite = features.isfinite().all(dim=1)
+    finite = features.sum(dim=1).isfinite()  # one pass; a sum may also overflow, so look again
+    finite[~finite] = features[~finite].isfinite().all(dim=1)
     totals = torch.zeros(2, num_coarse + 1, dtype=torch.int64, device=coarse.device)
     totals[0] = torch.bincount(coarse.where(inside, num_coarse), minlength=num_coarse + 1)
     totals[1] = torch.bincount(coarse.where(inside, num_coarse)[~finite], minlength=num_coarse + 1)

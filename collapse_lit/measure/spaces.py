@@ -5,25 +5,29 @@ A space has a name, which is recorded with every number:
 * ``raw``: the features as they are, centred on the class mean.
 * ``pca32``: their first 32 principal coordinates.
 * ``white32``: the same, each divided by its standard deviation.
+* ``tsne``, ``umap``: two dimensions that keep neighbours, made from the first 50 principal
+  coordinates by openTSNE or umap-learn (the extra ``embed``): minutes in place of seconds.
 * ``unit-…``: any of these on features scaled to length one first.
-
-Another embedding (t-SNE, UMAP) would be one more kind here: a function of the points of one class.
 """
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, cast
 
+import numpy as np
 import torch
 from scipy.linalg import eigh, get_blas_funcs
 from torch import Tensor
 
 from collapse_lit.measure.distributed import Group, sum_over_ranks
 
-ROWS_AT_A_TIME = 4096
+ROWS_AT_A_TIME = 1024  # float64 copies of so many rows stay in a processor's cache
 NOISE_FLOOR = 1e-10  # axes with less than this share of the largest variance are rounding noise
 
-Kind = Literal["raw", "pca", "white"]
+EMBEDDED_FROM = 50  # principal coordinates that t-SNE and UMAP start from
+
+Kind = Literal["raw", "pca", "white", "tsne", "umap"]
 
 
 @dataclass(frozen=True)
@@ -38,15 +42,16 @@ class Space:
     @classmethod
     def parse(cls, name: str) -> "Space":
         """``"unit-white32/gmm"`` → unit length, whitened, rank 32, Gaussian mixture."""
-        match = re.fullmatch(r"(unit-)?(raw|(pca|white)([1-9]\d*))/(kmeans|gmm)", name)
+        match = re.fullmatch(r"(unit-)?(raw|tsne|umap|(pca|white)([1-9]\d*))/(kmeans|gmm)", name)
         if match is None:
             raise ValueError(
-                f"space {name!r} is not known: use raw, pcaR or whiteR (R a number), with unit- "
-                "before it or not, and /kmeans or /gmm after it, such as 'white32/gmm'"
+                f"space {name!r} is not known: use raw, pcaR or whiteR (R a number), tsne or umap, "
+                "with unit- before it or not, and /kmeans or /gmm after it, such as 'white32/gmm'"
             )
-        kind = cast(Kind, match[3] or "raw")
+        kind = cast(Kind, match[3] or match[2])
         clusterer = cast(Literal["kmeans", "gmm"], match[5])
-        return cls(match[1] is not None, kind, int(match[4] or 0), clusterer)
+        rank = EMBEDDED_FROM if kind in ("tsne", "umap") else int(match[4] or 0)
+        return cls(match[1] is not None, kind, rank, clusterer)
 
 
 def with_rank(name: str, rank: int) -> str:
@@ -55,22 +60,18 @@ def with_rank(name: str, rank: int) -> str:
 
 
 def class_means(
-    features: Tensor, coarse: Tensor, num_coarse: int, group: Group
+    features: Tensor, coarse: Tensor, num_coarse: int, group: Group, *, unit: bool = False
 ) -> tuple[Tensor, Tensor]:
     """Samples (C,) and mean feature (C, d) of each coarse class over all ranks, in float64."""
     d = features.shape[1]
     sums = torch.zeros(num_coarse, d + 1, dtype=torch.float64, device=features.device)
     for c in range(num_coarse):
-        mine = features[coarse == c]
-        sums[c, :d] = mine.sum(dim=0, dtype=torch.float64)
-        sums[c, d] = len(mine)
+        rows = torch.where(coarse == c)[0]
+        sums[c, d] = len(rows)
+        for block in _blocks(features, rows, unit):
+            sums[c, :d] += block.sum(dim=0)
     sums = sum_over_ranks(sums, group)
     return sums[:, d].long(), sums[:, :d] / sums[:, d:].clamp(min=1)
-
-
-def unit_length(features: Tensor) -> Tensor:
-    """Features (n, d) scaled to length one; a zero vector stays zero."""
-    return torch.nn.functional.normalize(features, dim=1)
 
 
 def coordinates(
@@ -78,10 +79,10 @@ def coordinates(
 ) -> Tensor:
     """Coordinates of every sample in the space of its own coarse class.
 
-    Two passes: means first, then the scatter of centred residuals, summed in float64. A one-pass
-    scatter in float32 is wrong near collapse. Only d numbers and a d × d scatter per class cross
-    ranks. The scatter of a class sets its axes; their signs are fixed (the largest entry of each is
-    positive), so that any sharding gives the same coordinates.
+    Means first, then the scatter of centred residuals, in float64 throughout: a one-pass scatter in
+    float32 is wrong near collapse. Only d numbers and a d × d scatter per class cross ranks. The
+    signs of axes are fixed (the largest entry of each is positive), so that any sharding gives the
+    same coordinates.
 
     Args:
         features: (n_local, d) floating point.
@@ -95,38 +96,53 @@ def coordinates(
         (n_local, r) float32 of unit total variance per column on average; columns beyond the
         rank of a class are zero.
     """
-    if space.unit:
-        features = unit_length(features)
-    counts, means = class_means(features, coarse, num_coarse, group)
+    counts, means = class_means(features, coarse, num_coarse, group, unit=space.unit)
     d = features.shape[1]
     width = d if space.kind == "raw" else min(space.rank, d)
     result = torch.zeros(len(features), width, device=features.device)
-    for c in range(num_coarse):
+    for c, count in enumerate(counts.tolist()):
         rows = torch.where(coarse == c)[0]
-        # exact where it matters: nearby floats subtract without rounding, and the rounding of the
-        # mean shifts all residuals alike
-        residuals = (features[rows] - means[c].to(features.dtype)).float()  # (n_c, d)
-        covariance = sum_over_ranks(scatter(residuals), group) / counts[c].clamp(min=1)
+        residuals = _Residuals(features, rows, means[c], space.unit)
         if space.kind == "raw":
-            result[rows] = residuals / _scale(covariance.diagonal())
-            continue
-        variances, axes = _leading_axes(covariance, min(width, max(int(counts[c]) // 16, 1)))
-        scale = variances.sqrt() if space.kind == "white" else _scale(variances)
-        # in float64, so that its rounding to float32 does not depend on the sharding
-        result[rows, : axes.shape[1]] = (residuals.double() @ (axes / scale)).float()
+            points = torch.cat(list(residuals.blocks()))  # (n_c, d)
+            squares = sum_over_ranks(points.square().sum(dim=0), group)  # (d,)
+            points = points / _scale(squares / max(count, 1))
+        else:
+            scatter = torch.zeros(d, d, dtype=torch.float64, device=features.device)
+            for block in residuals.blocks():
+                scatter += symmetric_product(block)
+            covariance = sum_over_ranks(scatter, group) / max(count, 1)
+            variances, axes = _leading_axes(covariance, min(width, max(count // 16, 1)))
+            axes = axes / (variances.sqrt() if space.kind == "white" else _scale(variances))
+            points = torch.cat([block @ axes for block in residuals.blocks()])  # (n_c, r)
+        # rounded from float64, so that it does not depend on the sharding
+        result[rows, : points.shape[1]] = points.float()
     return result
 
 
-def scatter(rows: Tensor, dtype: torch.dtype = torch.float64) -> Tensor:
-    """Σ r rᵀ (d, d) in float64, from products in ``dtype`` of some thousand rows at a time."""
-    d = rows.shape[1]
-    total = torch.zeros(d, d, dtype=torch.float64, device=rows.device)
-    for block in rows.split(ROWS_AT_A_TIME):
-        total += _symmetric_product(block.to(dtype))
-    return total
+@dataclass(frozen=True)
+class _Residuals:
+    """What is left of the features of one class without their mean, made a cacheful at a time."""
+
+    features: Tensor  # (n_local, d)
+    rows: Tensor  # (n_c,)
+    mean: Tensor  # (d,)
+    unit: bool
+
+    def blocks(self) -> Iterator[Tensor]:
+        """Residuals (B, d) float64."""
+        for block in _blocks(self.features, self.rows, self.unit):
+            yield block - self.mean
 
 
-def _symmetric_product(block: Tensor) -> Tensor:
+def _blocks(features: Tensor, rows: Tensor, unit: bool) -> Iterator[Tensor]:
+    """The rows (B, d) of the features in float64, a cacheful at a time; at length one if asked."""
+    for part in rows.split(ROWS_AT_A_TIME):
+        block = features.index_select(0, part).double()
+        yield torch.nn.functional.normalize(block, dim=1) if unit else block
+
+
+def symmetric_product(block: Tensor) -> Tensor:
     """(d, d) product blockᵀ block; on the CPU by BLAS's syrk, at half the work of a product."""
     if block.device.type != "cpu" or block.numel() == 0:
         return block.T @ block
@@ -152,3 +168,30 @@ def _leading_axes(covariance: Tensor, rank: int) -> tuple[Tensor, Tensor]:
     variances, axes = variances[varies], axes[:, varies]
     largest = axes.gather(0, axes.abs().argmax(dim=0, keepdim=True))
     return variances, axes * largest.sign()
+
+
+def embedded(points: Tensor, space: Space, seed: int) -> Tensor:
+    """Points (n, r) of one class as t-SNE or UMAP lays them out, (n, 2); unchanged elsewhere.
+
+    Raises:
+        ImportError: The library is not installed; the message names the extra.
+    """
+    if space.kind not in ("tsne", "umap"):
+        return points
+    x = points.numpy()
+    perplexity = min(30, (len(x) - 1) / 3)
+    try:
+        if space.kind == "tsne":
+            from openTSNE import TSNE
+
+            laid_out = TSNE(perplexity=perplexity, random_state=seed).fit(x)
+        else:
+            from umap import UMAP
+
+            laid_out = UMAP(random_state=seed, n_jobs=1).fit_transform(x)
+    except ImportError as error:
+        raise ImportError(
+            f'the space {space.kind} needs a library: pip install "collapse-lit[embed]"'
+        ) from error
+    flat = torch.from_numpy(np.array(laid_out, dtype=np.float32))
+    return (flat - flat.mean(dim=0)) / _scale(flat.var(dim=0))

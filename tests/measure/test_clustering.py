@@ -1,6 +1,7 @@
 """k-means, its climb, the separation score and the mixture, on planted clusters."""
 
 import builtins
+import sys
 
 import numpy as np
 import pytest
@@ -9,9 +10,9 @@ from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score
 from sklearn.mixture import GaussianMixture
 
-from collapse_lit.measure.clustering import climb, kmeans, separation
+from collapse_lit.measure.clustering import Lloyd, climb, kmeans, separation
 from collapse_lit.measure.mixture import mixture_posterior
-from collapse_lit.measure.spaces import Space, coordinates
+from collapse_lit.measure.spaces import Space, coordinates, embedded
 
 
 def gaussians(n=1200, d=32, k=3, distance=7.0, seed=0):
@@ -43,7 +44,7 @@ def test_kmeans_uses_all_points_and_is_as_good_as_scikit_learn():
 
 def test_kmeans_continues_from_given_clusters():
     points, truth = gaussians()
-    assert adjusted_rand_score(kmeans(points, 3, seed=0, start=truth), truth) > 0.99
+    assert adjusted_rand_score(Lloyd(points, 3).from_ids(truth).ids, truth) > 0.99
 
 
 def test_the_climb_finds_what_restarts_at_full_rank_do_not():
@@ -110,10 +111,28 @@ def test_white_coordinates_are_exact_near_collapse():
     assert torch.allclose(white.T @ white / 4000, torch.eye(8).double(), atol=1e-3)
 
 
-@pytest.mark.parametrize("name", ["white/gmm", "pca0/kmeans", "tsne/kmeans", "white16", "raw8/gmm"])
+@pytest.mark.parametrize(
+    "name", ["white/gmm", "pca0/kmeans", "tsne2/kmeans", "white16", "raw8/gmm"]
+)
 def test_an_unknown_space_is_named(name):
     with pytest.raises(ValueError, match=name):
         Space.parse(name)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:Tensorflow not installed:ImportWarning")
+@pytest.mark.parametrize("name", ["tsne", "umap"])
+def test_an_embedding_keeps_planted_clusters_apart(name):
+    points, truth = gaussians(n=300, d=8, k=3, distance=12.0)
+    flat = embedded(torch.from_numpy(points), Space.parse(f"{name}/kmeans"), seed=0)
+    assert flat.shape == (300, 2)
+    assert adjusted_rand_score(truth, kmeans(flat.numpy(), 3, seed=0, restarts=5)) > 0.99
+
+
+def test_without_the_embedding_library_the_error_names_the_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "openTSNE", None)
+    with pytest.raises(ImportError, match=r"collapse-lit\[embed\]"):
+        embedded(torch.zeros(5, 2), Space.parse("tsne/kmeans"), seed=0)
 
 
 def test_without_faiss_the_error_names_the_extras(monkeypatch):

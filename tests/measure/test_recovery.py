@@ -105,6 +105,8 @@ def test_confidence_is_higher_where_clusters_are_right(digits):
     assert found.confidence[right].mean() > found.confidence[~right].mean() + 0.05
     assert found.confidence.min() >= 0
     assert found.confidence.max() <= 1
+    # with two clusters the runner-up has the rest
+    assert torch.allclose(found.margin, 2 * found.confidence - 1, atol=1e-5)
 
 
 def test_a_number_for_each_class_and_numbering():
