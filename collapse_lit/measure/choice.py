@@ -116,8 +116,13 @@ def _choose_space(
     return best, halves
 
 
+def choice_score(separation: float, stability: float) -> float:
+    """What is chosen by: separation beyond that of an unstructured Gaussian, times stability."""
+    return max(separation - GAUSSIAN, 0) * stability
+
+
 def _score(candidate: Candidate, halves: Halves) -> float:
-    return max(candidate.separation - GAUSSIAN, 0) * halves.stability
+    return choice_score(candidate.separation, halves.stability)
 
 
 def _choose_number(

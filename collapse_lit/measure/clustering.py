@@ -141,7 +141,8 @@ class Lloyd:
         clustering.max_points_per_centroid = len(self.points)
         clustering.min_points_per_centroid = 1
         clustering.check_input_data_for_NaNs = False  # whoever calls has looked
-        if hasattr(clustering, "early_stop_threshold"):  # newer Faiss
+        if hasattr(clustering, "init_method"):  # newer Faiss
+            clustering.init_method = faiss.ClusteringInitMethod_KMEANS_PLUS_PLUS
             clustering.early_stop_threshold = SETTLED
         if centroids is not None:
             faiss.copy_array_to_vector(centroids.ravel(), clustering.centroids)

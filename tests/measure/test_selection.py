@@ -14,3 +14,11 @@ def test_the_best_separated_epoch_is_chosen_and_of_equal_ones_the_latest() -> No
 def test_there_is_no_choice_without_a_score() -> None:
     assert select_epoch([]) is None
     assert select_epoch([{"epoch": 0, "collapse/nc1": 1.0}, row(1, None)]) is None
+
+
+def test_an_epoch_whose_clusters_cannot_be_found_again_is_not_chosen() -> None:
+    sharp = row(1, 1.3) | {"recovery/stability": 0.1}
+    sound = row(0, 0.4) | {"recovery/stability": 0.9}
+    found = select_epoch([sound, sharp])
+    assert found is not None
+    assert found["epoch"] == 0
