@@ -36,6 +36,9 @@ class CoarseDataModule(LightningDataModule):
         split: split each class at random into this many fine classes first. With ``coarse:
             parents`` the fine classes are pure chance, a null model: there is nothing to recover.
             With ``coarse: identity`` it trains on labels finer than what the images show.
+        shuffle_coarse: permute the coarse labels at random over the training images while training,
+            a control: what is recovered then owes nothing to the labels. Measured is against the
+            true ones.
         batch_size: images in a training batch, on each device.
         augment: ``none``, ``crop`` (shift by up to an eighth of the image) or ``crop+flip`` (and
             mirror left to right; not for digits).
@@ -51,6 +54,7 @@ class CoarseDataModule(LightningDataModule):
         coarse: str | dict[str, list[Any]] = "mod",
         num_coarse: int = 5,
         split: int = 1,
+        shuffle_coarse: bool = False,
         batch_size: int = 128,
         augment: Literal["none", "crop", "crop+flip"] = "none",
         gaussian: GaussianMixture | None = None,
@@ -66,6 +70,7 @@ class CoarseDataModule(LightningDataModule):
                 raise UserError(f"data.{key}={value}: must be at least {least}")
         self.source, self.root, self.image_size = source, Path(root), image_size
         self.coarse_rule, self.num_coarse_asked, self.split = coarse, num_coarse, split
+        self.shuffle_coarse = shuffle_coarse
         self.batch_size, self.augment = batch_size, augment
         self.gaussian, self.seed = gaussian, seed
         self._placed: tuple[torch.device, tuple[Split, Split]] | None = None
@@ -94,6 +99,15 @@ class CoarseDataModule(LightningDataModule):
         """Load the data before training starts, so that a mistake shows at once."""
         _ = self.hierarchy
 
+    def sample_images(self, n: int) -> Tensor:
+        """Up to n clean, normalised training images (n, C, H, W), evenly spaced, on the CPU.
+
+        The same on every rank, and without a label: for layers that start from statistics.
+        """
+        images = self.labelled.train.images
+        some = images[:: max(len(images) // n, 1)][:n]
+        return normaliser(self._statistics, self.image_shape, torch.device("cpu"))(some)
+
     def train_dataloader(self) -> TrainLoader:
         """Augmented batches ``(images, coarse)``; a fine label never passes here."""
         rank, world_size, device = self._place()
@@ -103,7 +117,7 @@ class CoarseDataModule(LightningDataModule):
             raise UserError(f"data.root: {n} training images are too few for {world_size} devices")
         return TrainLoader(
             images=train.images,
-            coarse=self.hierarchy.coarse(train.labels),
+            coarse=self._taught(train.labels),
             device=device,
             batch_size=self.batch_size,
             sampler=EpochSampler(n, self.seed, rank, world_size),
@@ -119,6 +133,14 @@ class CoarseDataModule(LightningDataModule):
             name: CleanLoader(split, self.hierarchy, device, normalise, rank, world_size)
             for name, split in zip(("train", "test"), self._on(device), strict=True)
         }
+
+    def _taught(self, fine: Tensor) -> Tensor:
+        """The coarse labels (N,) that training sees, on every rank the same."""
+        coarse = self.hierarchy.coarse(fine)
+        if not self.shuffle_coarse:
+            return coarse
+        order = torch.randperm(len(coarse), generator=torch.Generator().manual_seed(self.seed))
+        return coarse[order.to(coarse.device)]
 
     @cached_property
     def _loaded(self) -> tuple[LabelledImages, Hierarchy]:

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-ORDER, AUGMENTATION = 0, 1  # independent streams of random numbers
+ORDER, AUGMENTATION, MIRROR = 0, 1, 2  # independent streams of random numbers
 STATISTICS_FROM = 100_000  # images that mean and standard deviation are taken from, at most
 
 Augment = Callable[[Tensor, Tensor], Tensor]
@@ -49,7 +49,8 @@ class Augmentation:
 
     Attributes:
         pad: how far a crop may shift, in pixels; 0 for no crop.
-        flip: whether to mirror half of the images.
+        flip: whether to mirror half of the images; in the next epoch the other half, so that every
+            two epochs show each image both ways (Jordan, arXiv 2404.00498).
     """
 
     pad: int = 0
@@ -65,7 +66,8 @@ class Augmentation:
             return lambda images, index: images
         generator = random_stream(seed, epoch, AUGMENTATION)
         corner = torch.randint(0, 2 * self.pad + 1, (2, n), generator=generator).to(device)
-        flip = (torch.rand(n, generator=generator) < 0.5 * self.flip).to(device)
+        mirrored_first = torch.rand(n, generator=random_stream(seed, 0, MIRROR)) < 0.5
+        flip = ((mirrored_first ^ bool(epoch % 2)) & self.flip).to(device)
 
         def augment(images: Tensor, index: Tensor) -> Tensor:
             top, left = corner[:, index]

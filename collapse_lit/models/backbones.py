@@ -1,6 +1,6 @@
 """Backbones by name: images in, a flat feature vector per image out."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from itertools import pairwise
 from typing import Any
@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from collapse_lit.errors import UserError
+from collapse_lit.models.fast_cnn import FastCNN
 
 # Images up to this side get a CIFAR stem: the ImageNet stem (7×7 stride 2, then max pooling)
 # would leave 8×8 positions of a 32×32 image.
@@ -19,9 +20,9 @@ def make_backbone(name: str, image_shape: tuple[int, ...], **options: Any) -> tu
     """Build a network without its classifier.
 
     Args:
-        name: ``small_cnn``, ``mlp``, or any classification model of torchvision's registry
-            (``resnet18``, ``convnext_tiny``, …). ResNets get the CIFAR stem on images up to
-            64 pixels a side.
+        name: ``fast_cnn``, ``small_cnn``, ``mlp``, ``pixels`` (the flattened input itself, a
+            control), or any classification model of torchvision's registry (``resnet18``,
+            ``convnext_tiny``, …). ResNets get the CIFAR stem on images up to 64 pixels a side.
         image_shape: Shape of one input: (C, H, W) for images, (d,) for vectors.
         options: Passed to the builder, such as ``width`` for ``small_cnn``.
 
@@ -55,6 +56,14 @@ def _small_cnn(name: str, image_shape: tuple[int, ...], width: int = 32) -> nn.M
     return nn.Sequential(*stages, nn.AdaptiveAvgPool2d(1), nn.Flatten())
 
 
+def _fast_cnn(
+    name: str, image_shape: tuple[int, ...], widths: Sequence[int] = (64, 256, 256)
+) -> nn.Module:
+    if len(image_shape) != 3:
+        raise UserError(f"model.backbone: fast_cnn takes images (C, H, W), not {image_shape}")
+    return FastCNN(image_shape[0], widths)
+
+
 def _conv_bn_relu(inside: int, outside: int) -> nn.Module:
     return nn.Sequential(
         nn.Conv2d(inside, outside, 3, padding=1, bias=False), nn.BatchNorm2d(outside), nn.ReLU()
@@ -71,6 +80,11 @@ def _mlp(name: str, image_shape: tuple[int, ...], width: int = 256, depth: int =
     return nn.Sequential(*layers)
 
 
+def _pixels(name: str, image_shape: tuple[int, ...]) -> nn.Module:
+    """The flattened input itself as the feature: what any network has to beat."""
+    return nn.Flatten()
+
+
 def _torchvision_backbone(name: str, image_shape: tuple[int, ...], **options: Any) -> nn.Module:
     from torchvision import models
 
@@ -80,7 +94,7 @@ def _torchvision_backbone(name: str, image_shape: tuple[int, ...], **options: An
         near = get_close_matches(name, known, n=3) or ["small_cnn", "mlp", "resnet18"]
         raise UserError(
             f"model.backbone: no backbone is called {name!r}; did you mean {' or '.join(near)}? "
-            "There are small_cnn, mlp and all classification models of torchvision"
+            "There are fast_cnn, small_cnn, mlp and all classification models of torchvision"
         )
     model = models.get_model(name, weights=None, **options)
     _remove_classifier(name, model)
@@ -132,4 +146,9 @@ def _feature_width(name: str, backbone: nn.Module, image_shape: tuple[int, ...])
     return features.shape[1]
 
 
-_BUILDERS: dict[str, Callable[..., nn.Module]] = {"small_cnn": _small_cnn, "mlp": _mlp}
+_BUILDERS: dict[str, Callable[..., nn.Module]] = {
+    "fast_cnn": _fast_cnn,
+    "small_cnn": _small_cnn,
+    "mlp": _mlp,
+    "pixels": _pixels,
+}

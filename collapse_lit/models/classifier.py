@@ -8,7 +8,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from collapse_lit.models.backbones import make_backbone
+from collapse_lit.models.fast_cnn import FastCNN
 from collapse_lit.models.schedule import ScheduleName, schedule
+
+IMAGES_TO_START_FROM = 5000
 
 
 class CoarseClassifier(L.LightningModule):
@@ -19,8 +22,8 @@ class CoarseClassifier(L.LightningModule):
     Args:
         num_classes: Number of coarse classes; taken from the data.
         image_shape: Shape of one input; taken from the data.
-        backbone: Network by name: small_cnn, mlp, or a model of torchvision's registry such as
-            resnet18 (with a 3×3 stem on images up to 64 pixels).
+        backbone: Network by name: fast_cnn, small_cnn, mlp, or a model of torchvision's registry
+            such as resnet18 (with a 3×3 stem on images up to 64 pixels).
         backbone_args: Options of that network, such as width.
         lr: Peak learning rate of SGD with Nesterov momentum.
         momentum: Momentum of SGD.
@@ -53,6 +56,12 @@ class CoarseClassifier(L.LightningModule):
         self.to(memory_format=torch.channels_last)
         if compile:
             self.backbone.compile()
+
+    def setup(self, stage: str) -> None:
+        """Let a backbone that starts from image statistics see some images, never a label."""
+        sample_images = getattr(getattr(self.trainer, "datamodule", None), "sample_images", None)
+        if isinstance(self.backbone, FastCNN) and sample_images is not None:
+            self.backbone.initialise_from(sample_images(IMAGES_TO_START_FROM))
 
     def forward(self, images: Tensor) -> Tensor:
         """Coarse logits (N, num_classes) of a batch of images (N, *image_shape)."""

@@ -104,6 +104,20 @@ def test_training_does_not_depend_on_fine_labels():
         assert coarse.equal(coarse_too)
 
 
+def test_shuffled_coarse_labels_are_a_permutation_and_measuring_sees_the_true_ones():
+    plain, shuffled, again, other = (
+        CoarseDataModule(shuffle_coarse=shuffle, seed=seed)
+        for shuffle, seed in ((False, 0), (True, 0), (True, 0), (True, 1))
+    )
+    true, taught = plain.train_dataloader().coarse, shuffled.train_dataloader().coarse
+    assert taught.bincount().equal(true.bincount())
+    assert (taught == true).float().mean().item() == pytest.approx(0.2, abs=0.05)
+    assert taught.equal(again.train_dataloader().coarse)
+    assert not taught.equal(other.train_dataloader().coarse)
+    for name, loader in shuffled.clean_dataloaders().items():
+        assert loader.coarse.equal(plain.clean_dataloaders()[name].coarse)
+
+
 def test_ranks_of_a_trainer_get_their_shares():
     shown, trained = [], []
     for rank in range(2):

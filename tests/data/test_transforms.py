@@ -65,6 +65,16 @@ def test_augmentation_reaches_every_shift_and_both_sides():
     assert (columns > 3).float().mean().item() == pytest.approx(0.5, abs=0.04)
 
 
+def test_two_epochs_show_every_image_both_ways():
+    image = torch.tensor([1, 2]).view(1, 1, 1, 2).expand(200, 1, 1, 2)
+    first, second, third = (
+        Augmentation(flip=True).draw(200, 0, epoch, CPU)(image, torch.arange(200))
+        for epoch in (0, 1, 2)
+    )
+    assert second.equal(first.flip(-1))
+    assert third.equal(first)
+
+
 def test_crop_alone_never_mirrors():
     image = torch.zeros(500, 1, 8, 8, dtype=torch.uint8)
     image[..., 3, 2] = 1

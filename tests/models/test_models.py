@@ -4,12 +4,18 @@ from torch import nn
 
 from collapse_lit.errors import UserError
 from collapse_lit.models import CoarseClassifier, make_backbone
+from collapse_lit.models.fast_cnn import FastCNN, whitening_filters
 from collapse_lit.models.schedule import schedule
 
 
 @pytest.mark.parametrize(
     ("name", "shape", "width"),
-    [("small_cnn", (1, 8, 8), 128), ("mlp", (16,), 256), ("resnet18", (3, 32, 32), 512)],
+    [
+        ("small_cnn", (1, 8, 8), 128),
+        ("mlp", (16,), 256),
+        ("pixels", (3, 8, 8), 192),
+        ("resnet18", (3, 32, 32), 512),
+    ],
 )
 def test_backbone_gives_flat_features(name: str, shape: tuple[int, ...], width: int) -> None:
     backbone, found = make_backbone(name, shape)
@@ -61,3 +67,24 @@ def test_the_classifier_has_one_output_a_coarse_class() -> None:
     model = CoarseClassifier(num_classes=5, image_shape=(1, 8, 8))
     assert model(torch.zeros(2, 1, 8, 8)).shape == (2, 5)
     assert model.head.in_features == 128
+
+
+def test_whitening_makes_patches_uncorrelated() -> None:
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randn(200, 3, 9, 9, generator=generator)
+    smooth = nn.functional.avg_pool2d(30 * images, 3, stride=1, padding=1)
+    patches = nn.functional.conv2d(smooth, whitening_filters(smooth))  # (n, 12, 8, 8)
+    columns = patches.transpose(0, 1).flatten(1)
+    covariance = columns @ columns.T / columns.shape[1]
+    assert torch.allclose(covariance, torch.eye(12), atol=0.03)  # but for the ridge
+
+
+def test_fast_cnn_starts_from_statistics_and_never_learns_them() -> None:
+    network = FastCNN(3, (8, 16, 16))
+    images = torch.rand(50, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    network.initialise_from(images)
+    filters = network.whitening.weight.clone()
+    assert torch.equal(filters[:12], -filters[12:])
+    network(images).sum().backward()
+    assert network.whitening.weight.grad is None
+    assert network.blocks[0].conv1.weight.grad is not None

@@ -1,0 +1,80 @@
+"""A convolutional network that learns CIFAR-10 in minutes on two CPU cores, in seconds on a GPU."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+PATCH = 2  # pixels a side that are whitened together
+FEATURE_SCALE = 1 / 9  # keeps the linear head stable at the large learning rates of a short run
+WHITENING_RIDGE = 5e-4  # on the patch variances: keeps noise from being blown up
+
+
+class FastCNN(nn.Module):
+    """Patch whitening, then three blocks of two 3×3 convolutions, each at half the resolution.
+
+    After the networks of the CIFAR-10 speed runs (Page, "How to train your ResNet", 2018; Jordan,
+    "94 % on CIFAR-10 in 3.29 seconds on a single GPU", arXiv 2404.00498). The first layer is not
+    learnt: it turns 2×2 patches into uncorrelated coordinates of unit variance, each with either
+    sign, by the statistics of the training images (``initialise_from``). Convolutions start out as
+    the identity on their first channels.
+
+    Args:
+        in_channels: channels C of the images.
+        widths: channels of the three blocks; the last is the number of features.
+    """
+
+    def __init__(self, in_channels: int = 3, widths: Sequence[int] = (64, 256, 256)) -> None:
+        super().__init__()
+        patch = in_channels * PATCH**2
+        self.whitening = nn.Conv2d(in_channels, 2 * patch, PATCH)
+        self.whitening.weight.requires_grad_(False)
+        self.blocks = nn.Sequential(
+            *(_Block(inside, outside) for inside, outside in pairwise([2 * patch, *widths]))
+        )
+
+    def initialise_from(self, images: Tensor) -> None:
+        """Set the whitening from normalised images (n, C, H, W); no label is looked at."""
+        weight = whitening_filters(images)
+        with torch.no_grad():
+            self.whitening.weight.copy_(torch.cat([weight, -weight]))
+            self.whitening.bias.zero_()  # type: ignore[union-attr]
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Features (N, d) of images (N, C, H, W): the largest value over positions, scaled."""
+        return self.blocks(F.relu(self.whitening(images))).amax(dim=(2, 3)) * FEATURE_SCALE
+
+
+class _Block(nn.Module):
+    """Convolution, 2×2 maximum, convolution; each with BatchNorm and ReLU."""
+
+    def __init__(self, inside: int, outside: int) -> None:
+        super().__init__()
+        self.conv1 = _identity_conv(inside, outside)
+        self.norm1 = nn.BatchNorm2d(outside)
+        self.conv2 = _identity_conv(outside, outside)
+        self.norm2 = nn.BatchNorm2d(outside)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.relu(self.norm1(F.max_pool2d(self.conv1(x), 2)))
+        return F.relu(self.norm2(self.conv2(x)))
+
+
+def _identity_conv(inside: int, outside: int) -> nn.Conv2d:
+    """A 3×3 convolution whose first channels start as their own input."""
+    conv = nn.Conv2d(inside, outside, 3, padding=1, bias=False)
+    nn.init.dirac_(conv.weight.data[:inside])
+    return conv
+
+
+def whitening_filters(images: Tensor) -> Tensor:
+    """Filters (C·p², C, p, p) that make patches of the images (n, C, H, W) uncorrelated."""
+    channels = images.shape[1]
+    patches = images.float().unfold(2, PATCH, 1).unfold(3, PATCH, 1)  # (n, C, h, w, p, p)
+    patches = patches.permute(0, 2, 3, 1, 4, 5).reshape(-1, channels * PATCH**2)
+    covariance = patches.T @ patches / len(patches)  # about zero: images are normalised
+    variances, axes = torch.linalg.eigh(covariance.double())
+    filters = (axes / (variances + WHITENING_RIDGE).sqrt()).T.float()
+    return filters.reshape(-1, channels, PATCH, PATCH)
