@@ -13,7 +13,7 @@ BIN  := $(VENV)/bin
 # faiss-gpu where there is an NVIDIA GPU, else faiss-cpu: they install the same module, never both.
 FAISS := $(shell nvidia-smi -L >/dev/null 2>&1 && echo gpu || echo cpu)
 
-.PHONY: help setup train resume report watch test lint format bench clean
+.PHONY: help setup train resume controls report watch test lint format bench clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -34,6 +34,10 @@ train: setup  ## train EXPERIMENT into runs/RUN; the same command again continue
 
 resume: setup  ## continue runs/RUN with the configuration it was started with
 	$(BIN)/collapse-lit fit --config runs/$(RUN)/config.yaml --run_dir runs/$(RUN) $(ARGS)
+
+controls: RUN = $(EXPERIMENT)-controls
+controls: setup  ## run EXPERIMENT beside its controls: one table, one figure, in runs/EXPERIMENT-controls
+	$(BIN)/collapse-lit controls --config configs/$(EXPERIMENT).yaml --run_dir runs/$(RUN) $(ARGS)
 
 report: setup  ## rebuild figures and report.html of runs/RUN
 	$(BIN)/collapse-lit report runs/$(RUN) $(ARGS)

@@ -1,4 +1,4 @@
-"""The command line: ``collapse-lit fit`` and ``collapse-lit report``."""
+"""The command line: ``collapse-lit fit``, ``controls`` and ``report``."""
 
 import os
 import sys
@@ -9,6 +9,9 @@ from collapse_lit.errors import UserError
 
 COMMANDS = {
     "fit": "train on coarse labels, measure collapse and recovery; the same command again resumes",
+    "controls": "the same run beside its controls, in one table and one figure",
+    "discover": "hidden sub-classes in your own classifier, from its features or a run",
+    "predict": "names given to such sub-classes, for new samples",
     "report": "rebuild the figures and report.html of a run directory",
 }
 
@@ -21,10 +24,11 @@ commands:
 
   collapse-lit fit --config configs/quickstart.yaml
   collapse-lit fit --config configs/quickstart.yaml --trainer.max_epochs 5 --run_dir runs/short
+  collapse-lit discover --run runs/quickstart --out found
   collapse-lit report runs/quickstart
 
 collapse-lit COMMAND --help tells more.
-""".format(commands="\n".join(f"  {name:8}{text}" for name, text in COMMANDS.items()))
+""".format(commands="\n".join(f"  {name:10}{text}" for name, text in COMMANDS.items()))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -43,6 +47,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from collapse_lit.training import fit
 
             fit(rest)
+        elif command == "controls":
+            from collapse_lit.controls import run_controls
+
+            run_controls(rest)
+        elif command == "discover":
+            from collapse_lit.discover.command import run_discover
+
+            run_discover(rest)
+        elif command == "predict":
+            from collapse_lit.discover.command import run_predict
+
+            run_predict(rest)
         elif command == "report":
             _report(rest)
     except UserError as error:

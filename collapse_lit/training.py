@@ -74,12 +74,31 @@ def fit(arguments: Sequence[str]) -> None:
         write_whole(run.config, cli.parser.dump(cli.config, skip_unset=False).encode())
     checkpoint = newest_checkpoint(run)
     try:
-        trainer.fit(cli.model, datamodule=cli.datamodule, ckpt_path=checkpoint, weights_only=True)
+        if trainer.max_epochs == 0:
+            _measure_untrained(cli)
+        else:
+            trainer.fit(
+                cli.model, datamodule=cli.datamodule, ckpt_path=checkpoint, weights_only=True
+            )
     finally:
         finish(trainer.loggers)
     if trainer.is_global_zero:
         build_report(run.path)
         print_summary(run)
+
+
+def _measure_untrained(cli: "FitCLI") -> None:
+    """Measure the network as it was initialised, unless that is done.
+
+    The monitors measure at the end of a validation and read the data themselves. Lightning asks for
+    a step and for batches all the same.
+    """
+    model, data = cli.model, cli.datamodule
+    if cli.run_directory.read_history():
+        return
+    model.validation_step = lambda batch, batch_idx: None
+    data.val_dataloader = lambda: data.clean_dataloaders()["test"]
+    cli.trainer.validate(model, datamodule=data, verbose=False)
 
 
 def _quiet_lightning() -> None:
@@ -143,10 +162,12 @@ class FitCLI(LightningCLI):
         """Claim the run directory before anything is built in vain."""
         self.run_directory = RunDirectory(self.config.run_dir)
         if self.config.trainer.max_epochs is None:
-            raise UserError("trainer.max_epochs: say how many epochs to train")
+            raise UserError(
+                "trainer.max_epochs: say how many epochs to train; 0 measures the untrained network"
+            )
         if not self.config.trainer.fast_dev_run:
             self.run_directory.create()
-            check_same_experiment(self.run_directory, self._resolved())
+            check_same_experiment(self.run_directory, self._resolved(), self._defaults())
 
     def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:
         """A trainer whose logger, checkpoints and progress all belong to the run directory."""
@@ -177,17 +198,28 @@ class FitCLI(LightningCLI):
     def _resolved(self) -> dict[str, Any]:
         return yaml.safe_load(self.parser.dump(self.config, skip_unset=False))
 
+    def _defaults(self) -> dict[str, Any]:
+        unset = self.parser.get_defaults()
+        return yaml.safe_load(self.parser.dump(unset, skip_unset=False, skip_validation=True))
 
-def check_same_experiment(run: RunDirectory, resolved: Mapping[str, Any]) -> None:
+
+def check_same_experiment(
+    run: RunDirectory, resolved: Mapping[str, Any], defaults: Mapping[str, Any]
+) -> None:
     """See that what was started in a run directory is what is asked to go on in it.
 
+    An option that came into being after the run had started has its default there.
+
     Raises:
-        UserError: There is a checkpoint, and data, model or seed are not those it was made with.
+        UserError: There is a checkpoint or a measured epoch, and data, model or seed are not those
+            that it was made with.
     """
-    if not run.last_checkpoint.exists() or not run.config.exists():
+    started = run.last_checkpoint.exists() or bool(run.read_history())
+    if not started or not run.config.exists():
         return
-    before = dict(_flat(yaml.safe_load(run.config.read_text())))
-    now = dict(_flat(resolved))
+    unset = dict(_flat(defaults))
+    before = unset | dict(_flat(yaml.safe_load(run.config.read_text())))
+    now = unset | dict(_flat(resolved))
     changed = [
         f"{key} was {before.get(key)!r}, now {now.get(key)!r}"
         for key in sorted(before.keys() | now.keys())

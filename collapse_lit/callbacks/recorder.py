@@ -81,6 +81,17 @@ class RunRecorder(ModelCheckpoint):
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Checkpoint, then history, then summary."""
+        measured = self._take_row(trainer)
+        super().on_train_epoch_end(trainer, pl_module)
+        self._keep_row(trainer, measured)
+
+    def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Keep what ``Trainer.validate`` measured of a network that is not trained."""
+        if trainer.state.fn == "validate":
+            self._keep_row(trainer, self._take_row(trainer))
+
+    def _take_row(self, trainer: L.Trainer) -> list[Monitor]:
+        """Set the row to what was measured in this epoch, if anything was, and say by whom."""
         monitors = [callback for callback in trainer.callbacks if isinstance(callback, Monitor)]  # type: ignore[attr-defined]
         measured = [m for m in monitors if m.measured_epoch == trainer.current_epoch]
         loss = trainer.callback_metrics.get("train/loss")  # a collective under DDP: on all ranks
@@ -92,7 +103,10 @@ class RunRecorder(ModelCheckpoint):
                 self.row |= monitor.values
                 if "space" in monitor.pictures:
                     self.row["recovery/space"] = monitor.pictures["space"]
-        super().on_train_epoch_end(trainer, pl_module)
+        return measured
+
+    def _keep_row(self, trainer: L.Trainer, measured: list[Monitor]) -> None:
+        """Snapshot, history and summary of the measured epoch, from rank 0."""
         if measured and trainer.is_global_zero:
             pictures = class_names(trainer)
             for monitor in measured:

@@ -148,19 +148,29 @@ class RecoveryMonitor(Monitor):
             random_ids, train.fine, found.cluster_to_coarse, fine_to_coarse, group=group
         )
         everyone = torch.arange(len(fine_to_coarse), device=train.fine.device)
-        for key, targets, to_fine in (
-            ("recovery/clp_test", found.ids, matching.cluster_to_fine),
-            ("recovery/probe_test", train.fine, everyone),
-            ("recovery/floor", random_ids, random_matching.cluster_to_fine),
+        for key, targets, to_fine, to_coarse in (
+            ("clp_test", found.ids, matching.cluster_to_fine, found.cluster_to_coarse),
+            ("probe_test", train.fine, everyone, fine_to_coarse),
+            ("floor", random_ids, random_matching.cluster_to_fine, found.cluster_to_coarse),
         ):
             probe = fit_probe(train.features, targets, len(to_fine), group=group)
-            predicted = to_fine.to(test.fine.device)[probe.predict(test.features)]
-            right = torch.stack(
-                [(predicted == test.fine).sum(), test.fine.new_tensor(len(predicted))]
-            )
-            right_of, total = sum_over_ranks(right, group).tolist()
-            values[key] = right_of / total
+            predicted = probe.predict(test.features)
+            right = to_fine.to(predicted.device)[predicted] == test.fine
+            inside = to_coarse.to(predicted.device)[predicted] == test.coarse
+            values[f"recovery/{key}"] = share(right, group)
+            if key == "clp_test":  # of a cluster in another coarse class, no sample is right
+                values["recovery/clp_test_inside"] = share(right[inside], group)
+        known = fine_to_coarse[fine_to_coarse >= 0]
+        guess = 1 / torch.bincount(known, minlength=num_coarse)  # (C,)
+        values["recovery/chance"] = share(guess.to(test.coarse.device)[test.coarse], group)
         return values
+
+
+def share(right: Tensor, group: Group) -> float:
+    """Mean of (n_local,) hits, or of their probabilities, over all ranks; nan without a sample."""
+    hits = right.double()
+    total, count = sum_over_ranks(torch.stack([hits.sum(), hits.new_tensor(len(hits))]), group)
+    return float(total / count)
 
 
 def check_class_sizes(

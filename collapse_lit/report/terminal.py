@@ -55,12 +55,13 @@ def summary_table(history: Sequence[Row]) -> Table:
         known = [row for row in history if row.get(key) is not None]
         if known:
             best = better(known, key=lambda row: row[key])
-            values = (_number(first.get(key)), _number(best[key]), str(best["epoch"]))
-            table.add_row(name, *values, _number(last.get(key)))
+            values = (number(first.get(key)), number(best[key]), str(best["epoch"]))
+            table.add_row(name, *values, number(last.get(key)))
     return table
 
 
-def _number(value: Any) -> str:
+def number(value: Any) -> str:
+    """Four decimals, or a power of ten where these would say little; a dash for no value."""
     if value is None:
         return "–"
     return f"{value:.4f}" if 0.001 <= abs(value) < 100 or value == 0 else f"{value:.2e}"

@@ -114,6 +114,24 @@ def test_without_fine_labels_only_label_free_scores_are_logged() -> None:
     assert not [key for key in collapse.values if key.startswith("collapse_fine")]
 
 
+def test_held_out_accuracy_inside_is_of_the_samples_put_into_their_coarse_class() -> None:
+    """Each test image comes twice, with either coarse label: one of the two is predicted."""
+    x, coarse, fine = data().tensors
+    both = {
+        "train": DataLoader(TensorDataset(x, coarse, fine), batch_size=80),
+        "test": DataLoader(
+            TensorDataset(torch.cat([x, x]), *(torch.cat([y, y.roll(1)]) for y in (coarse, fine))),
+            batch_size=80,
+        ),
+    }
+    monitor = RecoveryMonitor(loaders=lambda: both)
+    train([monitor], data())
+    values = monitor.values
+    assert values["recovery/chance"] == 0.5
+    assert values["recovery/clp_test"] <= 0.5
+    assert values["recovery/clp_test_inside"] == pytest.approx(2 * values["recovery/clp_test"])
+
+
 def test_given_k_without_fine_labels_is_a_mistake_of_the_user() -> None:
     dataset = data(with_fine=False)
     with pytest.raises(UserError, match=r"recovery\.k: 'given' needs fine labels"):

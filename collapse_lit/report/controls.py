@@ -1,0 +1,137 @@
+"""A run beside its controls: one table and one figure, from their summaries alone."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from collapse_lit.report.figures import BLUE, GREY, ORANGE, RED, save_figure
+from collapse_lit.report.terminal import number
+from collapse_lit.tracking.run_directory import Row, RunDirectory, write_json, write_whole
+
+COLUMNS: Sequence[tuple[str, str]] = (
+    ("test/acc_coarse", "accuracy, test"),
+    ("recovery/acc_raw", "raw, train"),
+    ("recovery/acc", "recovered, train"),
+    ("recovery/floor", "floor, test"),
+    ("recovery/clp_test", "recovered, test"),
+    ("recovery/probe_test", "ceiling, test"),
+    ("recovery/clp_test_inside", "inside, test"),
+    ("above_chance", "above chance"),
+    ("recovery/separation", "separation"),
+    ("recovery/stability", "stability"),
+    ("collapse/nc1", "NC1"),
+)
+
+NOTE = """\
+Last epoch. *accuracy*: of the network's own head on the classes it was trained on (shuffled: on the
+true coarse ones). *raw*: k-means on the raw features. *recovered, test*: the probe on clusters must
+name the fine class, and so the coarse one too. *inside*: the share of right answers among the test
+images that it puts into their true coarse class; *above chance*: the same with an even guess there
+at 0 and all right at 1. *train*: clusters matched to fine classes on the images they were found in,
+which lifts even random clusters above chance. Nothing is hidden from *fine*, and so there is
+nothing to recover.
+"""
+
+
+def build_controls(run_dir: Path, meanings: Mapping[str, str], console: Console) -> None:
+    """Write ``controls.md``, ``controls.json`` and ``figures/controls.png``; print the table.
+
+    Args:
+        run_dir: Where the controls' run directories are.
+        meanings: What each control is, by name, in the order of the rows.
+        console: Where the table is printed.
+    """
+    rows = read_controls(run_dir, list(meanings))
+    write_json(run_dir / "controls.json", rows)
+    said = "".join(f"- *{row['control']}*: {meanings[row['control']]}\n" for row in rows)
+    write_whole(run_dir / "controls.md", f"{markdown_table(rows)}\n{said}\n{NOTE}".encode())
+    save_figure(controls_figure(rows), run_dir / "figures" / "controls.png")
+    console.print(terminal_table(rows))
+    for name in ("controls.md", "controls.json", "figures/controls.png"):
+        console.print(run_dir / name, highlight=False)
+
+
+def read_controls(run_dir: Path, names: Sequence[str]) -> list[Row]:
+    """The last epoch of each control that was run, by metric name.
+
+    Returns:
+        Rows with ``control``, ``epoch`` and the keys of :data:`COLUMNS`, where ``above_chance`` is
+        (inside − chance) / (1 − chance). Where no coarse class has two fine ones, there is nothing
+        to recover: then the keys of recovery are None.
+    """
+    rows = []
+    for name in names:
+        path = RunDirectory(run_dir / name).summary
+        if path.exists():
+            rows.append({"control": name, **_comparable(json.loads(path.read_text()))})
+    return rows
+
+
+def _comparable(summary: Row) -> Row:
+    row = {key: summary.get(key) for key in ("epoch", *(key for key, _ in COLUMNS))}
+    chance, inside = summary.get("recovery/chance"), row["recovery/clp_test_inside"]
+    if chance == 1:
+        return {key: None if key.startswith("recovery/") else row[key] for key in row}
+    if chance is not None and inside is not None:
+        row["above_chance"] = (inside - chance) / (1 - chance)
+    return row
+
+
+def markdown_table(rows: Sequence[Row]) -> str:
+    """The rows as a Markdown table."""
+    lines = [["", *(title for _, title in COLUMNS)], ["---", *["---:"] * len(COLUMNS)]]
+    lines += [[row["control"], *_values(row)] for row in rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def terminal_table(rows: Sequence[Row]) -> Table:
+    """The rows turned by a quarter: a measure a line, so that all controls fit 80 columns."""
+    table = Table("", *(row["control"] for row in rows), box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for column in table.columns[1:]:
+        column.justify = "right"
+    values = [_values(row) for row in rows]
+    for (_, title), *line in zip(COLUMNS, *values, strict=True):
+        table.add_row(title, *line)
+    return table
+
+
+def _values(row: Row) -> list[str]:
+    return [number(row[key]) for key, _ in COLUMNS]
+
+
+def controls_figure(rows: Sequence[Row]) -> Figure:
+    """One horizontal row a control: floor, raw k-means, recovered, ceiling."""
+    figure = Figure(figsize=(8, 1.6 + 0.45 * len(rows)), layout="constrained")
+    axes = figure.add_subplot()
+    own = [row["test/acc_coarse"] if row["recovery/clp_test"] is None else None for row in rows]
+    for label, values, colour, marker in (
+        ("floor: random clusters, test", _column(rows, "recovery/floor"), GREY, "|"),
+        (
+            "ceiling: probe on true fine labels, test",
+            _column(rows, "recovery/probe_test"),
+            GREY,
+            "D",
+        ),
+        ("k-means on raw features, train", _column(rows, "recovery/acc_raw"), ORANGE, "x"),
+        ("recovered, test", _column(rows, "recovery/clp_test"), BLUE, "o"),
+        ("the network's own accuracy, test", own, RED, "*"),
+    ):
+        known = [(value, place) for place, value in enumerate(values) if value is not None]
+        if known:
+            axes.plot(*np.transpose(known), marker, color=colour, markersize=8, label=label)
+    axes.set_yticks(range(len(rows)), [row["control"] for row in rows])
+    axes.set(xlabel="accuracy on fine labels", xlim=(0, 1.02), ylim=(len(rows) - 0.5, -0.5))
+    axes.grid(axis="x", alpha=0.25)
+    figure.legend(loc="outside lower center", ncols=2, fontsize=8)
+    axes.set_title("Fine classes recovered, beside the controls")
+    return figure
+
+
+def _column(rows: Sequence[Row], key: str) -> list[float | None]:
+    return [row[key] for row in rows]
