@@ -77,15 +77,19 @@ def load_imagefolder(root: Path, image_size: int | None = None) -> LabelledImage
     )
 
 
-def list_images(folder: Path) -> Listing:
+def list_images(folder: Path, key: str = "data.root") -> Listing:
     """All images below the class folders of one set, in alphabetical order.
+
+    Args:
+        folder: the set's folder.
+        key: the option that named it, for messages.
 
     Raises:
         UserError: if there are no class folders, or one holds no image.
     """
     class_folders = sorted(p for p in folder.iterdir() if p.is_dir() and p.name[0] != ".")
     if not class_folders:
-        raise UserError(f"data.root: {folder} holds no class folders")
+        raise UserError(f"{key}: {folder} holds no class folders")
     files: list[Path] = []
     labels: list[int] = []
     for label, class_folder in enumerate(class_folders):
@@ -95,9 +99,7 @@ def list_images(folder: Path) -> Listing:
             if path.suffix.lower() in IMG_EXTENSIONS and path.name[0] != "."
         )
         if not found:
-            raise UserError(
-                f"data.root: {class_folder} holds no images ({', '.join(IMG_EXTENSIONS)})"
-            )
+            raise UserError(f"{key}: {class_folder} holds no images ({', '.join(IMG_EXTENSIONS)})")
         files += found
         labels += [label] * len(found)
     return Listing(folder, files, labels, tuple(p.name for p in class_folders))

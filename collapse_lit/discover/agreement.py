@@ -1,0 +1,98 @@
+"""How well clusters agree with known fine labels: looked at afterwards, where there are any."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from collapse_lit.discover.discovery import Discovery
+from collapse_lit.discover.samples import Samples
+from collapse_lit.measure.probe import fit_probe
+from collapse_lit.measure.scores import match_clusters, random_clusters
+
+FLOOR_DRAWS = 10
+ENOUGH = 4  # known samples a feature: with fewer, a probe of all features is no ceiling
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Scores on the samples whose fine label is known.
+
+    Attributes:
+        known: number of those samples.
+        total: number of all samples.
+        accuracy: share of them whose cluster is matched, one to one inside each class, to their
+            fine label; a cluster too many counts as wrong.
+        accuracy_macro: the same inside each fine class, averaged over fine classes.
+        nmi: normalised mutual information inside each class, averaged over classes.
+        ari: adjusted Rand index, likewise.
+        floor: accuracy of random clusters, as many; mean of ten draws.
+        ceiling: accuracy of a linear probe that is trained on the true fine labels of one half and
+            scored on the other, both ways, and told the class as the clusters are; None where
+            there are fewer than four known samples a feature, too few to fit such a probe.
+        matched: for each cluster, the fine class it is matched to and that class's share of its
+            known samples; None without a match.
+    """
+
+    known: int
+    total: int
+    accuracy: float
+    accuracy_macro: float
+    nmi: float
+    ari: float
+    floor: float
+    ceiling: float | None
+    matched: tuple[tuple[str, float] | None, ...]
+
+
+def agree(samples: Samples, found: Discovery) -> Agreement | None:
+    """Score clusters on the known fine labels; None where there are none."""
+    if samples.fine is None:
+        return None
+    rows = torch.where(samples.fine >= 0)[0]
+    fine, coarse = samples.fine[rows], samples.coarse[rows]
+    hierarchy = (found.cluster_to_coarse, samples.fine_to_coarse)
+    match = match_clusters(found.ids[rows], fine, *hierarchy)
+    k = [classes.k for classes in found.classes]
+    random = [
+        match_clusters(random_clusters(rows, coarse, k, draw), fine, *hierarchy).acc
+        for draw in range(FLOOR_DRAWS)
+    ]
+    return Agreement(
+        known=len(rows),
+        total=len(samples),
+        accuracy=match.acc,
+        accuracy_macro=match.acc_macro,
+        nmi=match.nmi,
+        ari=match.ari,
+        floor=float(np.mean(random)),
+        ceiling=_ceiling(samples, rows, fine, found.seed),
+        matched=_matched(match.cluster_to_fine, match.contingency, samples.fine_names),
+    )
+
+
+def _ceiling(samples: Samples, rows: Tensor, fine: Tensor, seed: int) -> float | None:
+    """Accuracy of a probe on true fine labels, half against half; it too is told the class."""
+    if len(rows) < ENOUGH * samples.features.shape[1]:
+        return None
+    elsewhere = samples.coarse[rows][:, None] != samples.fine_to_coarse  # (n, F)
+    order = torch.from_numpy(np.random.default_rng(seed).permutation(len(rows)))
+    halves = order[::2], order[1::2]
+    right = 0
+    for train, test in (halves, halves[::-1]):
+        probe = fit_probe(samples.features[rows[train]], fine[train], len(samples.fine_names))
+        logits = (samples.features[rows[test]].double() - probe.mean) @ probe.weight.T + probe.bias
+        predicted = logits.masked_fill(elsewhere[test], -torch.inf).argmax(dim=1)
+        right += int((predicted == fine[test]).sum())
+    return right / len(rows)
+
+
+def _matched(
+    cluster_to_fine: Tensor, contingency: Tensor, names: Sequence[str]
+) -> tuple[tuple[str, float] | None, ...]:
+    return tuple(
+        (names[f], int(row[f]) / int(row.sum())) if f >= 0 and row[f] > 0 else None
+        for f, row in zip(cluster_to_fine.tolist(), contingency, strict=True)
+    )

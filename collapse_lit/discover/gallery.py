@@ -1,0 +1,109 @@
+"""What a person looks at to name a cluster: its typical, most and least certain members."""
+
+import base64
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from collapse_lit.discover.discovery import Discovery, SubClasses
+from collapse_lit.discover.samples import Samples
+from collapse_lit.measure.spaces import Space, coordinates
+
+ALL_TILES = 3000  # on a page, about: it must still open
+MOST, FEWEST = 8, 2  # tiles in a strip
+SIDE = 96  # pixels
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One sample: what it is called, and its picture as a JPEG in base64 if it has one."""
+
+    name: str
+    jpeg: str | None
+
+
+@dataclass(frozen=True)
+class Members:
+    """Rows of some members of one cluster.
+
+    Attributes:
+        typical: nearest to the cluster's mean in the space that it was found in; the first is the
+            medoid.
+        certain: highest confidence.
+        uncertain: lowest margin before the runner-up.
+    """
+
+    typical: list[int]
+    certain: list[int]
+    uncertain: list[int]
+
+
+@dataclass(frozen=True)
+class Strips:
+    """The tiles of one cluster; fields as in :class:`Members`."""
+
+    typical: list[Tile]
+    certain: list[Tile]
+    uncertain: list[Tile]
+
+
+def choose_members(samples: Samples, found: Discovery) -> list[Members]:
+    """Members of each of the K clusters, 8 of a kind or fewer where there are many clusters."""
+    most = min(max(ALL_TILES // (3 * len(found.cluster_to_coarse)), FEWEST), MOST)
+    return [members for classes in found.classes for members in _of_class(samples, classes, most)]
+
+
+def hang(samples: Samples, chosen: Sequence[Members]) -> list[Strips]:
+    """The members as tiles."""
+    return [
+        Strips(
+            *(
+                [Tile(samples.name_of(row), thumbnail(samples, row)) for row in rows]
+                for rows in (members.typical, members.certain, members.uncertain)
+            )
+        )
+        for members in chosen
+    ]
+
+
+def thumbnail(samples: Samples, row: int) -> str | None:
+    """A sample's picture as a small JPEG in base64, None if there is none or it is broken."""
+    if samples.picture is None:
+        return None
+    try:
+        picture = samples.picture(row)
+    except (OSError, ValueError, Image.DecompressionBombError):
+        return None
+    if max(picture.size) > SIDE:
+        picture = ImageOps.fit(picture, (SIDE, SIDE))
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", quality=85)
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def _of_class(samples: Samples, classes: SubClasses, most: int) -> list[Members]:
+    features = samples.features[classes.rows]
+    alone = torch.zeros(len(features), dtype=torch.int64)
+    points = coordinates(features, alone, 1, Space.parse(classes.space), None)  # (n, r)
+    return [
+        _of_cluster(classes, points, torch.where(classes.ids == cluster)[0], most)
+        for cluster in range(classes.k)
+    ]
+
+
+def _of_cluster(classes: SubClasses, points: Tensor, mine: Tensor, most: int) -> Members:
+    rows, inside = classes.rows[mine].numpy(), points[mine]
+
+    def first(key: Tensor) -> list[int]:
+        return rows[np.argsort(key.numpy(), kind="stable")[:most]].tolist()
+
+    return Members(
+        typical=first((inside - inside.mean(dim=0)).square().sum(dim=1)),
+        certain=first(-classes.confidence[mine]),
+        uncertain=first(classes.margin[mine]),
+    )

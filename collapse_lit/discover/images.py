@@ -1,0 +1,122 @@
+"""A folder of images: read in batches for a network, and shown as pictures."""
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import torch
+from PIL import Image
+from rich.console import Console
+from rich.progress import track
+from torch import Tensor
+from torchvision.datasets.folder import IMG_EXTENSIONS
+from torchvision.transforms import v2
+
+from collapse_lit.data.imagefolder import Listing, list_images
+from collapse_lit.discover.samples import Picture
+from collapse_lit.errors import UserError
+
+BATCH = 64
+
+Transform = Callable[[Image.Image], Tensor]
+
+
+def labelled_images(folder: Path) -> Listing:
+    """The images of FOLDER/CLASS/… in a fixed order, and the class of each.
+
+    Raises:
+        UserError: There is no such folder, or it holds no class folders with images.
+    """
+    if not folder.is_dir():
+        raise UserError(f"--images {folder}: there is no such folder")
+    return list_images(folder, key="--images")
+
+
+def all_images(folder: Path) -> list[Path]:
+    """All images anywhere below a folder, in alphabetical order.
+
+    Raises:
+        UserError: There is none.
+    """
+    found = sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in IMG_EXTENSIONS and path.name[0] != "."
+    )
+    if not found:
+        raise UserError(f"--images {folder}: there are no images ({', '.join(IMG_EXTENSIONS)})")
+    return found
+
+
+def image_batches(files: Sequence[Path], transform: Transform) -> Iterator[tuple[Tensor, Tensor]]:
+    """Batches of images (B, 3, H, W) and their rows (B,), decoded by threads ahead of the network.
+
+    After a broken image the rest is only decoded, so that one message names all that are broken.
+
+    Raises:
+        UserError: Images are broken, after the last batch.
+    """
+
+    def load(path: Path) -> Tensor | str:
+        try:
+            return transform(open_image(path))
+        except Exception as error:  # Pillow raises many kinds for a broken file
+            return f"{path} ({error})"
+
+    broken: list[str] = []
+    starts = track(
+        range(0, len(files), BATCH),
+        description=f"features of {len(files):,} images",
+        console=Console(stderr=True),
+    )
+    with ThreadPoolExecutor() as threads:
+        for start in starts:
+            loaded = list(threads.map(load, files[start : start + BATCH]))
+            broken += [item for item in loaded if isinstance(item, str)]
+            if not broken:
+                images = torch.stack([item for item in loaded if isinstance(item, Tensor)])
+                yield images, torch.arange(start, start + len(images))
+    if broken:
+        shown = "; ".join(broken[:5]) + ("; …" if len(broken) > 5 else "")
+        raise UserError(
+            f"--images: {len(broken)} of {len(files)} images cannot be read; repair or remove "
+            f"{shown}"
+        )
+
+
+def preparation(
+    resize: int,
+    crop: int,
+    mean: Sequence[float],
+    std: Sequence[float],
+    interpolation: v2.InterpolationMode,
+) -> Transform:
+    """What a network wants of a picture: the shorter side resized, the centre cropped, normalised.
+
+    Args:
+        resize: length of the shorter side in pixels.
+        crop: side of the square in pixels.
+        mean: mean of each channel on the scale 0…1.
+        std: likewise the standard deviation.
+        interpolation: how to resize.
+    """
+    return v2.Compose(
+        [
+            v2.Resize(resize, interpolation),
+            v2.CenterCrop(crop),
+            v2.PILToTensor(),
+            v2.ToDtype(torch.float32, scale=True),
+            v2.Normalize(list(mean), list(std)),
+        ]
+    )
+
+
+def open_image(path: Path) -> Image.Image:
+    """One image as RGB."""
+    with Image.open(path) as image:
+        return image.convert("RGB")
+
+
+def pictures_of(files: Sequence[Path]) -> Picture:
+    """The picture of a sample by its row."""
+    return lambda row: open_image(files[row])

@@ -1,0 +1,101 @@
+"""The command's input: one of features in files, a run, or a network with a folder of images."""
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from collapse_lit.discover.samples import Samples
+from collapse_lit.errors import UserError
+
+# What may be said of each kind of input; the first is what names it.
+KINDS = {
+    "features": ("labels",),
+    "run": ("layer",),
+    "model": ("images", "weights", "layer", "image_size", "mean", "std"),
+}
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the samples are, as said on the command line; None where nothing was said."""
+
+    features: Path | None = None
+    labels: Path | None = None
+    run: Path | None = None
+    model: str | None = None
+    images: Path | None = None
+    weights: str | None = None
+    layer: str | None = None
+    image_size: int | None = None
+    mean: list[float] | None = None
+    std: list[float] | None = None
+
+    def check(self) -> None:
+        """See that it names one of :data:`KINDS`.
+
+        Raises:
+            UserError: None or several were named, or an option belongs to another kind.
+        """
+        named = [kind for kind in KINDS if getattr(self, kind) is not None]
+        if len(named) != 1:
+            raise UserError(
+                "say where the samples are, in one way: --features F.npy --labels L.csv, "
+                "--run runs/NAME, or --model NAME --weights FILE --images FOLDER"
+                + (f" (not {' and '.join('--' + kind for kind in named)} at once)" if named else "")
+            )
+        kind = named[0]
+        for option in fields(self):
+            if getattr(self, option.name) is not None and option.name not in (kind, *KINDS[kind]):
+                raise UserError(f"--{option.name} does not go with --{kind}")
+        if kind == "model" and self.images is None:
+            raise UserError("--model: add --images FOLDER, with images in FOLDER/CLASS/")
+
+
+def load_samples(source: Source) -> Samples:
+    """The labelled samples to look for sub-classes in: of a run, its training set.
+
+    Raises:
+        UserError: They cannot be had; the message names the file or option.
+    """
+    source.check()  # rooms are entered only when needed: Lightning takes seconds to import
+    if source.features is not None:
+        from collapse_lit.discover.tables import table_samples
+
+        return table_samples(source.features, source.labels)
+    if source.run is not None:
+        from collapse_lit.discover.runs import run_samples
+
+        return run_samples(source.run, source.layer)
+    from collapse_lit.discover.networks import NetworkOptions, network_samples
+
+    assert source.images is not None
+    return network_samples(NetworkOptions(**_network(source)), source.images)
+
+
+def load_unlabelled(source: Source) -> tuple[Tensor, tuple[str, ...] | None]:
+    """Features (N, d) of new samples and, where they have any, their paths: of a run, its test set.
+
+    Raises:
+        UserError: As :func:`load_samples`.
+    """
+    source.check()
+    if source.features is not None:
+        from collapse_lit.discover.tables import read_features
+
+        return read_features(source.features)
+    if source.run is not None:
+        from collapse_lit.discover.runs import run_samples
+
+        samples = run_samples(source.run, source.layer, split="test")
+        return samples.features, samples.paths
+    from collapse_lit.discover.networks import NetworkOptions, folder_features
+
+    assert source.images is not None
+    return folder_features(NetworkOptions(**_network(source)), source.images)
+
+
+def _network(source: Source) -> dict[str, Any]:
+    """What a network is described by; the images are another matter."""
+    return {name: getattr(source, name) for name in ("model", *KINDS["model"]) if name != "images"}

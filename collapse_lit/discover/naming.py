@@ -1,0 +1,202 @@
+"""Names for clusters: read from the filled-in table, fitted as a probe, predicted anew."""
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from collapse_lit.discover.outputs import DiscoveryFolder, write_csv
+from collapse_lit.discover.samples import digest
+from collapse_lit.discover.tables import read_csv, read_features
+from collapse_lit.errors import UserError
+from collapse_lit.measure.probe import fit_probe
+from collapse_lit.tracking.run_directory import write_whole
+
+
+@dataclass(frozen=True, eq=False)
+class NamedProbe:
+    """A linear classifier whose classes have names.
+
+    Attributes:
+        names: of the M classes.
+        mean: (d,) float64, taken off the features.
+        weight: (M, d) float64.
+        bias: (M,) float64.
+    """
+
+    names: tuple[str, ...]
+    mean: Tensor
+    weight: Tensor
+    bias: Tensor
+
+    def predict(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Class numbers (N,) int64 and their probabilities (N,) float64 of features (N, d)."""
+        logits = (features.double() - self.mean) @ self.weight.T + self.bias
+        probability, number = logits.softmax(dim=1).max(dim=1)
+        return number, probability
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What fitting the names came to.
+
+    Attributes:
+        probe: the named probe.
+        samples: how many it was fitted on.
+        agreement: share of those to which it gives the name of their cluster.
+        unnamed: clusters that were left out.
+    """
+
+    probe: NamedProbe
+    samples: int
+    agreement: float
+    unnamed: list[int]
+
+
+def fit_names(folder: DiscoveryFolder, names_file: Path) -> Fitted:
+    """Fit and save a probe that tells the named clusters apart; clusters of one name are one class.
+
+    Args:
+        folder: where the discovery was written.
+        names_file: its ``names.csv``, with names filled in; clusters without one are left out.
+
+    Raises:
+        UserError: There is no discovery, its features are gone or have changed, or the names are
+            not of its clusters.
+    """
+    summary = folder.read_summary()
+    names = read_names(names_file, summary)
+    features = _features_of(folder, summary)
+    ids = [int(cluster) for cluster in read_csv(folder.clusters, ("cluster",))["cluster"]]
+    classes = sorted(set(names.values()))
+    number = {cluster: classes.index(name) for cluster, name in names.items()}
+    targets = torch.tensor([number.get(cluster, -1) for cluster in ids])
+    named = targets >= 0
+    fitted = fit_probe(features[named], targets[named], len(classes))
+    probe = NamedProbe(tuple(classes), fitted.mean, fitted.weight, fitted.bias)
+    save_probe(folder.probe, probe)
+    same = probe.predict(features[named])[0] == targets[named]
+    unnamed = sorted(set(ids) - set(names))
+    return Fitted(probe, int(named.sum()), float(same.double().mean()), unnamed)
+
+
+def read_names(path: Path, summary: Mapping[str, Any]) -> dict[int, str]:
+    """The name of each cluster that has one.
+
+    Args:
+        path: CSV file with the columns ``cluster``, ``size`` and ``name``, as ``names.csv`` has.
+        summary: the discovery that it is about.
+
+    Raises:
+        UserError: A cluster is unknown, occurs twice or has another size; or fewer than two names.
+    """
+    sizes = {
+        cluster["cluster"]: cluster["samples"]
+        for entry in summary["classes"]
+        for cluster in entry["clusters"]
+    }
+    columns = read_csv(path, ("cluster", "size", "name"))
+    names: dict[int, str] = {}
+    seen: set[str] = set()
+    rows = zip(columns["cluster"], columns["name"], columns["size"], strict=True)
+    for cluster, name, size in rows:
+        cluster = cluster.strip()
+        if not cluster.isdecimal() or int(cluster) not in sizes:
+            raise UserError(
+                f"{path}: there is no cluster {cluster!r} in this discovery; its clusters are "
+                f"0 to {max(sizes)}"
+            )
+        if cluster in seen:
+            raise UserError(f"{path}: cluster {cluster} occurs twice")
+        seen.add(cluster)
+        if size.strip() != str(sizes[int(cluster)]):
+            raise UserError(
+                f"{path}: cluster {cluster} has {size} samples there and {sizes[int(cluster)]} "
+                "here; it is of another discovery"
+            )
+        if name.strip() and sizes[int(cluster)]:
+            names[int(cluster)] = name.strip()
+    if len(set(names.values())) < 2:
+        raise UserError(f"{path}: fill in the column 'name' for clusters of at least two names")
+    return names
+
+
+def save_probe(path: Path, probe: NamedProbe) -> None:
+    """Write plain arrays, which load without running code."""
+    buffer = io.BytesIO()
+    np.savez(
+        buffer,
+        allow_pickle=False,
+        names=np.array(probe.names),
+        mean=probe.mean.numpy(),
+        weight=probe.weight.numpy(),
+        bias=probe.bias.numpy(),
+    )
+    write_whole(path, buffer.getvalue())
+
+
+def load_probe(path: Path) -> NamedProbe:
+    """Read what :func:`save_probe` wrote.
+
+    Raises:
+        UserError: The file is missing or holds something else.
+    """
+    try:
+        with path.open("rb") as file:
+            arrays = np.load(file, allow_pickle=False)
+            names = tuple(str(name) for name in arrays["names"])
+            mean, weight, bias = (torch.from_numpy(arrays[k]) for k in ("mean", "weight", "bias"))
+    except FileNotFoundError as error:
+        raise UserError(
+            f"--probe {path}: there is no such file; collapse-lit discover --names writes it"
+        ) from error
+    except Exception as error:  # NumPy raises many kinds for a broken or foreign file
+        raise UserError(f"--probe {path}: it is no probe of collapse-lit ({error})") from error
+    if weight.shape != (len(names), len(mean)) or bias.shape != (len(names),):
+        raise UserError(f"--probe {path}: its arrays do not fit each other; fit it anew")
+    return NamedProbe(names, mean, weight, bias)
+
+
+def write_predictions(
+    path: Path, probe: NamedProbe, features: Tensor, paths: Sequence[str] | None
+) -> list[int]:
+    """Predict a name for each sample and write them; returns how many got each name.
+
+    Raises:
+        UserError: The features have another width than those the probe was fitted on, or the file
+            cannot be written.
+    """
+    width = features.shape[1]
+    if width != len(probe.mean):
+        raise UserError(
+            f"the probe was fitted on {len(probe.mean)} features a sample and these have {width}: "
+            "they must come from the same layer of the same classifier"
+        )
+    number, probability = probe.predict(features)
+    rows = zip(
+        paths if paths is not None else range(len(features)),
+        (probe.names[i] for i in number.tolist()),
+        (f"{value:.4f}" for value in probability.tolist()),
+        strict=True,
+    )
+    try:
+        write_csv(path, ("path" if paths is not None else "index", "name", "confidence"), rows)
+    except OSError as error:
+        raise UserError(f"--out {path}: cannot write there ({error.strerror})") from error
+    return torch.bincount(number, minlength=len(probe.names)).tolist()
+
+
+def _features_of(folder: DiscoveryFolder, summary: Mapping[str, Any]) -> Tensor:
+    """The features that the clusters were found in, unchanged."""
+    file = folder.path / summary["features"]["file"]
+    features, _ = read_features(file)
+    if digest(features) != summary["features"]["digest"]:
+        raise UserError(
+            f"{file}: these are not the features that {folder.summary} is about; run discover again"
+        )
+    return features

@@ -1,0 +1,95 @@
+"""A run directory of ours: the clean features of its data, by its last checkpoint."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from PIL import Image
+from torch import Tensor
+
+from collapse_lit.data import CoarseDataModule
+from collapse_lit.data.imagefolder import list_images
+from collapse_lit.data.sources import GaussianMixture
+from collapse_lit.discover.samples import Picture, Samples, check_features, make_samples
+from collapse_lit.errors import UserError
+from collapse_lit.features import extract_features
+from collapse_lit.models import CoarseClassifier
+from collapse_lit.tracking.checkpoints import newest_checkpoint
+from collapse_lit.tracking.run_directory import RunDirectory
+
+
+def run_samples(path: Path, layer: str | None = None, split: str = "train") -> Samples:
+    """The samples of a run's training or test set, with the fine labels that its data have.
+
+    Args:
+        path: the run directory, with ``config.yaml`` and ``checkpoints/last.ckpt``.
+        layer: path of the layer whose input is the feature, by default the classifier's head.
+        split: ``train`` or ``test``.
+
+    Raises:
+        UserError: It is no run directory, its data are gone, or its checkpoint is of another model.
+    """
+    run = RunDirectory(path)
+    if not run.config.exists():
+        raise UserError(f"--run {path}: it is no run directory: it has no {run.config.name}")
+    checkpoint = newest_checkpoint(run)
+    if checkpoint is None:
+        raise UserError(f"--run {path}: there is no {run.last_checkpoint} to take the network from")
+    data = _data(run)
+    model, layer = _classifier(checkpoint), layer or "head"
+    found = extract_features(model, data.clean_dataloaders()[split], layer)
+    hierarchy = data.hierarchy
+    images = getattr(data.labelled, split).images
+    return make_samples(
+        check_features(found.features.numpy(), f"{path}, layer {layer}"),
+        [hierarchy.coarse_names[c] for c in found.coarse.tolist()],
+        None if found.fine is None else [hierarchy.fine_names[f] for f in found.fine.tolist()],
+        _paths(data, split),
+        picture=_pictures(images) if images.dtype == torch.uint8 else None,
+        origin={"run": str(path), "checkpoint": checkpoint.name, "layer": layer, "split": split},
+        extracted=True,
+    )
+
+
+def _data(run: RunDirectory) -> CoarseDataModule:
+    """The data module that the run was configured with."""
+    try:
+        config = yaml.safe_load(run.config.read_text())
+        options = dict(config["data"])
+        if options.get("gaussian"):
+            options["gaussian"] = GaussianMixture(**options["gaussian"])
+        return CoarseDataModule(**options, seed=config["seed_everything"])
+    except (yaml.YAMLError, KeyError, TypeError) as error:
+        raise UserError(f"{run.config}: it is no configuration of a run ({error!r})") from error
+
+
+def _classifier(checkpoint: Path) -> CoarseClassifier:
+    """The network of a checkpoint, which is known to be readable."""
+    loaded: dict[str, Any] = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    try:
+        model = CoarseClassifier(**{**loaded["hyper_parameters"], "compile": False})
+        model.load_state_dict(loaded["state_dict"])
+    except (KeyError, TypeError, RuntimeError) as error:
+        raise UserError(f"{checkpoint}: it is a checkpoint of another model ({error})") from error
+    return model
+
+
+def _paths(data: CoarseDataModule, split: str) -> list[str] | None:
+    """The image files of a run on an image folder, in the order of its data set."""
+    if data.source != "imagefolder":
+        return None
+    folder = data.root / split
+    return [
+        str(path) for path in list_images(folder if folder.is_dir() else data.root / "val").files
+    ]
+
+
+def _pictures(images: Tensor) -> Picture:
+    """Pictures of images (N, C, H, W) uint8 by row, grey unless there are three channels."""
+
+    def picture(row: int) -> Image.Image:
+        pixels = images[row].permute(1, 2, 0).contiguous().numpy()
+        return Image.fromarray(pixels if pixels.shape[2] == 3 else pixels[..., 0]).convert("RGB")
+
+    return picture

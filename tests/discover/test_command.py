@@ -1,0 +1,170 @@
+"""The whole command, as a user gives it."""
+
+import csv
+import json
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from collapse_lit.cli import main
+
+
+def discover(*arguments: str) -> int:
+    return main(["discover", *arguments])
+
+
+def test_three_files_say_what_was_found(planted, capsys) -> None:
+    out = planted.folder / "deep" / "found"
+    assert discover(*planted.files, "--out", str(out)) == 0
+    with (out / "clusters.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["index", "coarse", "cluster", "confidence", "margin"]
+    assert [row["cluster"] for row in rows[:6]] == ["0", "1", "2"] * 2
+    assert [row["index"] for row in rows] == [str(i) for i in range(450)]
+    assert rows[2]["coarse"] == "dog"
+
+    summary = json.loads((out / "clusters.json").read_text())
+    cat, dog = summary["classes"]
+    assert (cat["class"], cat["verdict"], cat["samples"]) == ("cat", "found", 300)
+    assert [cluster["samples"] for cluster in cat["clusters"]] == [150, 150]
+    assert dog["sentences"] == ["no sub-structure found"]
+    assert summary["parameters"] == {"k": "auto", "seed": 0}
+    assert "torch" in summary["versions"]
+    assert (out / "names.csv").read_text().splitlines() == [
+        "cluster,coarse,size,name",
+        "0,cat,150,",
+        "1,cat,150,",
+        "2,dog,150,",
+    ]
+    assert "no sub-structure found" in (out / "report.html").read_text()
+
+
+def test_without_fine_labels_nothing_claims_accuracy(planted, capsys) -> None:
+    out = planted.folder / "found"
+    assert discover(*planted.files, "--out", str(out)) == 0
+    said = capsys.readouterr().out
+    for text in (said, *(path.read_text() for path in out.iterdir())):
+        assert "accura" not in text.lower()
+        assert "mutual" not in text.lower()
+    planted.write(fine=planted.fine)
+    assert discover(*planted.files, "--out", str(out)) == 0
+    assert "accuracy 1.000 (floor 0." in capsys.readouterr().out
+    assert json.loads((out / "clusters.json").read_text())["agreement"]["known"] == 450
+    assert "fine labels of 450 of 450 samples" in (out / "report.html").read_text()
+
+
+class Tags(HTMLParser):
+    """Every tag of a page that may run something, and every picture."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.active: list[str] = []
+        self.pictures: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag in ("script", "iframe") or any(name.startswith("on") for name, _ in attrs):
+            self.active.append(tag)
+        if tag == "img":
+            self.pictures.append(dict(attrs)["alt"] or "")
+
+
+EVIL = "<script>alert('1')</script>"
+ATTRIBUTE = "\"onerror=alert(1) x='.png"
+
+
+def test_names_are_escaped_in_the_page(planted) -> None:
+    planted.labels = [f"{label}{EVIL}[/red]" for label in planted.labels]
+    Image.new("RGB", (4, 4)).save(planted.folder / ATTRIBUTE)
+    planted.write(path=[ATTRIBUTE] * 450, fine=[f"<b onclick=x>{name}" for name in planted.fine])
+    out = planted.folder / "found"
+    assert discover(*planted.files, "--k", "2", "--out", str(out)) == 0
+    page = (out / "report.html").read_text()
+    tags = Tags()
+    tags.feed(page)
+    assert tags.active == []
+    assert set(tags.pictures) == {ATTRIBUTE}
+    assert "&lt;script&gt;" in page
+    assert "<script" not in page
+
+
+def test_the_gallery_shows_members_of_each_cluster(planted) -> None:
+    for name, colour in (("tabby", "red"), ("siamese", "green"), ("dog", "blue")):
+        Image.new("RGB", (200, 100), colour).save(planted.folder / f"{name}.jpg")
+    planted.write(path=[f"{name}.jpg" for name in planted.fine])
+    out = planted.folder / "found"
+    assert discover(*planted.files, "--out", str(out)) == 0
+    tags = Tags()
+    tags.feed((out / "report.html").read_text())
+    assert tags.pictures == ["tabby.jpg"] * 24 + ["siamese.jpg"] * 24 + ["dog.jpg"] * 8
+    cat = json.loads((out / "clusters.json").read_text())["classes"][0]
+    assert cat["clusters"][1]["medoid"] == "siamese.jpg"
+
+
+def test_a_folder_of_images_from_discovery_to_prediction(photos: Path, tmp_path: Path) -> None:
+    network = ["--model", "mobilenet_v3_small", "--images", str(photos), "--image_size", "32"]
+    out = tmp_path / "found"
+    assert discover(*network, "--k", "{berry: 2, sky: 1}", "--out", str(out)) == 0
+    summary = json.loads((out / "clusters.json").read_text())
+    assert [entry["k"] for entry in summary["classes"]] == [2, 1]
+    assert any("random weights" in warning for warning in summary["warnings"])
+    names = (out / "names.csv").read_text().splitlines()
+    (out / "names.csv").write_text(
+        "\n".join([names[0], *(row + f"name {i}" for i, row in enumerate(names[1:]))])
+    )
+    assert discover("--out", str(out), "--names", str(out / "names.csv")) == 0
+    probe = ["--probe", str(out / "probe.npz"), "--out", str(tmp_path / "p.csv")]
+    assert main(["predict", *probe, *network]) == 0
+    rows = (tmp_path / "p.csv").read_text().splitlines()
+    assert rows[0] == "path,name,confidence"
+    assert len(rows) == 9
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "say where the samples are, in one way"),
+        (["--run", "r", "--features", "f.npy"], "not --features and --run at once"),
+        (["--run", "r", "--images", "x"], "--images does not go with --run"),
+        (["--model", "resnet18"], "--model: add --images FOLDER"),
+        (["--run", "nowhere"], "--run nowhere: it is no run directory"),
+        (["--features", "f.npy", "--labels", "l.csv", "--k", "{cat: "], "--k {cat: "),
+        (["--features", "f.npy", "--labels", "l.csv", "--k", "151"], "class dog, which has 150"),
+        (["--seed", "x"], "--seed: invalid int value: 'x'"),
+        (["--labelz", "x"], "unrecognized arguments: --labelz x"),
+        (["--names", "n.csv", "--run", "r"], "--names goes with --out alone"),
+    ],
+)
+def test_a_mistake_is_one_clear_message(
+    planted, arguments: list[str], said: str, capsys, monkeypatch
+) -> None:
+    monkeypatch.chdir(planted.folder)
+    assert discover(*arguments, "--out", "found") == 2
+    error = capsys.readouterr().err
+    assert said in error
+    assert "usage:" not in error
+    assert error.count("\n") == 1
+
+
+def test_a_folder_that_cannot_be_written_is_named(planted, capsys) -> None:
+    assert discover(*planted.files, "--out", str(planted.folder / "l.csv")) == 2
+    assert "cannot write there" in capsys.readouterr().err
+    np.savez(planted.folder / "p.npz", names=["a"], mean=[0.0], weight=[[0.0]], bias=[0.0])
+    np.save(planted.folder / "one.npy", np.zeros((1, 1)))
+    arguments = ["predict", "--probe", f"{planted.folder}/p.npz", "--features"]
+    arguments += [f"{planted.folder}/one.npy", "--out", f"{planted.folder}/l.csv/p.csv"]
+    assert main(arguments) == 2
+    assert "cannot write there" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["discover", "predict"])
+def test_help_shows_whole_commands(command: str, capsys) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main([command, "--help"])
+    assert stop.value.code == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert f"collapse-lit {command} " in shown
+    for option in ("--features", "--run", "--model", "--weights", "--layer", "--out"):
+        assert option in shown

@@ -1,0 +1,52 @@
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from collapse_lit.cli import main
+from collapse_lit.discover.runs import run_samples
+from collapse_lit.errors import UserError
+
+QUICKSTART = str(Path(__file__).parents[2] / "configs/quickstart.yaml")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that hardly began."""
+    folder = tmp_path_factory.mktemp("runs") / "short"
+    arguments = ["fit", "--config", QUICKSTART, "--run_dir", str(folder)]
+    arguments += ["--trainer.max_epochs", "1", "--trainer.limit_train_batches", "1"]
+    arguments += ["--trainer.accelerator", "cpu", "--wandb.mode", "disabled"]
+    assert main([*arguments, "--model.backbone_args", "{width: 4}"]) == 0
+    return folder
+
+
+def test_the_training_set_comes_with_its_names(run: Path) -> None:
+    samples = run_samples(run)
+    assert samples.features.shape == (1297, 16)
+    assert samples.coarse_names == ("0+5", "1+6", "2+7", "3+8", "4+9")
+    assert samples.fine is not None
+    assert samples.fine_names == ("0", "5", "1", "6", "2", "7", "3", "8", "4", "9")
+    assert torch.equal(samples.fine_to_coarse[samples.fine], samples.coarse)
+    assert samples.picture is not None
+    assert samples.picture(0).size == (8, 8)
+    assert len(run_samples(run, split="test")) == 500
+
+
+def test_a_run_that_is_none_is_named(run: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"it is no run directory: it has no config\.yaml"):
+        run_samples(tmp_path)
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
+    with pytest.raises(UserError, match=r"there is no .*last\.ckpt"):
+        run_samples(tmp_path)
+    (tmp_path / "checkpoints").mkdir()
+    loaded = torch.load(run / "checkpoints/last.ckpt", weights_only=True)
+    loaded["hyper_parameters"]["backbone_args"] = {"width": 8}
+    torch.save(loaded, tmp_path / "checkpoints/last.ckpt")
+    with pytest.raises(UserError, match=r"last\.ckpt: it is a checkpoint of another model"):
+        run_samples(tmp_path)
+    (tmp_path / "config.yaml").write_text("data: {source: digits, colour: red}")
+    with pytest.raises(UserError, match=r"config\.yaml: it is no configuration of a run"):
+        run_samples(tmp_path)
