@@ -13,7 +13,7 @@ BIN  := $(VENV)/bin
 # faiss-gpu where there is an NVIDIA GPU, else faiss-cpu: they install the same module, never both.
 FAISS := $(shell nvidia-smi -L >/dev/null 2>&1 && echo gpu || echo cpu)
 
-.PHONY: help setup train resume controls report watch test lint format bench clean
+.PHONY: help setup train resume controls report watch test lint format bench results clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -59,6 +59,9 @@ format: setup  ## put style right
 
 bench: setup  ## measure speed: ratios between ways to do the same, from one run
 	@for script in benchmarks/*.py; do $(BIN)/python $$script; done
+
+results: setup  ## rebuild the tables and figures of results/README.md from results/runs
+	$(BIN)/python results/build.py $(ARGS)
 
 clean:  ## remove the virtual environment and caches; runs/ and data/ stay
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache build *.egg-info

@@ -108,6 +108,7 @@ def _quiet_lightning() -> None:
     )
     warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated")
     warnings.filterwarnings("ignore", message=".*smaller than the logging interval")
+    warnings.filterwarnings("ignore", message="Precision .* is not supported by the model summary")
 
 
 class FitCLI(LightningCLI):

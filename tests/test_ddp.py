@@ -40,7 +40,18 @@ def test_two_processes_measure_what_one_does(tmp_path: Path) -> None:
     (alone,), (first, second) = found["1"], found["2"]
     assert first == second
     assert alone["recovery/clp_test"] > 0.5
-    assert first == pytest.approx(alone, rel=1e-6)
+    # a probe is fitted in float32: an image on its boundary may fall to either side
+    probed = {
+        "recovery/clp_test",
+        "recovery/clp_test_inside",
+        "recovery/floor",
+        "recovery/probe_test",
+    }
+    one_image = 1 / 500
+    for key, value in alone.items():
+        near = {"abs": 1.1 * one_image} if key in probed else {"rel": 1e-6}
+        assert first[key] == pytest.approx(value, **near), key
+    assert first.keys() == alone.keys()
 
 
 @pytest.mark.ddp
