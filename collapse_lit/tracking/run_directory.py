@@ -7,7 +7,8 @@ import os
 import secrets
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -45,22 +46,38 @@ class RunDirectory:
         """Make the directory.
 
         Raises:
-            UserError: It cannot be made or written to.
+            UserError: It, or what it holds already, cannot be made or written to.
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            probe = self.path / f".writable-{os.getpid()}"
-            probe.touch()
-            probe.unlink()
+            probe = self.path / f".writable-{os.getpid()}.partial"
+            probe.write_bytes(b"x")
+            probe.unlink(missing_ok=True)  # another rank may have cleaned up
         except OSError as error:
             raise UserError(
                 f"run_dir: cannot write to {self.path} ({error.strerror}); choose another run_dir"
             ) from error
+        for path in (self.checkpoints, self.snapshots, self.figures, self.history):
+            if path.exists() and not os.access(path, os.W_OK):
+                raise UserError(f"run_dir: cannot write to {path} (no permission)")
+
+    def clean(self) -> None:
+        """Remove what killed processes had begun to write; for the one process that writes now."""
+        for folder in (self.path, self.checkpoints, self.snapshots, self.figures):
+            for partial in folder.glob(".*.partial"):
+                partial.unlink(missing_ok=True)
 
     def identify(self, seed: int) -> dict[str, Any]:
-        """Who this run is: read from ``run.json``, or made up and written there at the start."""
+        """Who this run is: read from ``run.json``, or made up and written there at the start.
+
+        Raises:
+            UserError: The file cannot be read.
+        """
         if self.identity.exists():
-            return json.loads(self.identity.read_text())
+            try:
+                return json.loads(self.identity.read_text())
+            except ValueError as error:
+                raise UserError(f"run_dir: {self.identity} is no JSON ({error})") from error
         identity = {
             "name": self.path.name,
             "wandb_id": secrets.token_hex(4),
@@ -83,12 +100,16 @@ class RunDirectory:
         return [json.loads(line) for line in complete if line]
 
     def append_history(self, row: Mapping[str, Any]) -> None:
-        """Add one epoch, unless it is there; on disk when this returns."""
+        """Add one epoch, unless it is there; on disk when this returns.
+
+        Raises:
+            OSError: It cannot be written.
+        """
         rows = self.read_history()
         if any(known["epoch"] == row["epoch"] for known in rows):
             return
         line = (json.dumps(_plain(row)) + "\n").encode()
-        with self.history.open("ab") as file:
+        with _naming(self.history), self.history.open("ab") as file:
             file.truncate(_end_of_last_line(self.history))
             file.write(line)
             file.flush()
@@ -119,17 +140,31 @@ class RunDirectory:
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that it is there whole or not at all, also after a kill or a power cut."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write a file so that it is there whole or not at all, also after a kill or a power cut.
+
+    Raises:
+        OSError: It cannot be written, by its name; what was there before is still there.
+    """
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        with partial.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
+        with _naming(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with partial.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Put the file into the error: a full disk shows where no name is known."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def write_json(path: Path, value: Any) -> None:
