@@ -89,7 +89,7 @@ class RunRecorder(ModelCheckpoint):
         self._keep_pictures(trainer, measured)
         super().on_train_epoch_end(trainer, pl_module)
         # Lightning's save_last would write it only in the epochs that are kept as well.
-        trainer.save_checkpoint(self.run.last_checkpoint)
+        trainer.save_checkpoint(self.run.last_checkpoint, weights_only=False)
         self._keep_row(trainer, measured)
 
     def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:

@@ -15,6 +15,9 @@ from collapse_lit.tracking.wandb_files import history_rows
 
 # Everything that is measured once an epoch is drawn against it.
 BY_EPOCH = ("train/*", "test/*", "collapse*", "recovery/*", "figures/*")
+# Seconds to upload what is left at the end, within the thirty that SLURM leaves a process to stop. What
+# does not get through in time is on disk, for `wandb sync`.
+LAST_UPLOAD = 20
 # Logged beside what was measured: how far W&B's curves reach. Hidden there.
 MEASURED = "measured_epoch"
 
@@ -126,6 +129,7 @@ def _start(
             # run.json has commit and versions.
             x_disable_meta=True,
             disable_git=True,
+            finish_timeout=LAST_UPLOAD,
         ),
     )
     for name in BY_EPOCH:

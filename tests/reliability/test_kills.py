@@ -1,57 +1,54 @@
 """However often a run is killed, it ends as if it had not been: same bits, same history."""
 
 import collections
+import itertools
 import json
 import random
 import signal
-import subprocess
 import time
 from pathlib import Path
 
 import pytest
 import torch
+from reliability.processes import DIGITS, VECTORS, Process
 
 from collapse_lit.callbacks.interruption import EXIT_STOPPED
 from collapse_lit.tracking.run_directory import RunDirectory
 from collapse_lit.tracking.wandb_files import history_rows
 
-EPOCHS = 8
+EPOCHS = 6
 PHASES = (
     *("starting", "reading the checkpoint", "training", "training", "measuring"),
     *("writing the checkpoint", "writing the checkpoint", "writing the snapshot"),
     *("writing the history", "drawing"),
 )
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGUSR1)
-ARGUMENTS = ("--trainer.max_epochs", str(EPOCHS), "--checkpoint_every", "3")
-SOON = 30  # seconds in which a process that was asked to stop shall have ended
 
 
-def kill_in_phase(
-    process: subprocess.Popen[str],
-    phase_file: Path,
-    phase: str,
-    visit: int,
-    delay: float,
-    number: int,
-) -> tuple[str, float]:
-    """Send a signal in the ``visit``-th visit of a phase; returns where it hit and its time to end.
+def interrupt(process: Process, draw: random.Random) -> tuple[str, str]:
+    """Send a random signal at a random moment, and see the process end.
 
-    The phase is "done" for a process that ended before.
+    Returns:
+        The signal and what it hit; for a process that ended before, "none" and "the end".
     """
-    before = ""
-    while process.poll() is None:
-        now = phase_file.read_text() if phase_file.exists() else ""
-        visit -= now == phase and before != phase
-        before = now
-        if visit < 0 and now == phase:
+    number, wanted = draw.choice(SIGNALS), draw.choice(PHASES)
+    visits = draw.randrange(8 if wanted == "training" else 2) + 1
+    delay, before = draw.random() * 0.1, ""
+    while process.is_alive:
+        phase = process.phase
+        visits -= phase == wanted != before
+        before = phase
+        if not visits:
             time.sleep(delay)
-            hit = phase_file.read_text() or phase
-            process.send_signal(number)
-            sent = time.monotonic()
-            process.communicate(timeout=SOON)
-            return hit, time.monotonic() - sent
+            hit = process.phase
+            process.send(number)
+            code = process.end(seconds=30)
+            # 0: it came after the last batch, and the run was done with
+            assert code in (-number, EXIT_STOPPED, 0), process.printed
+            return number.name, hit
         time.sleep(0.001)
-    return "done", 0.0
+    assert process.end() == 0, process.printed
+    return "none", "the end"
 
 
 def check(run: RunDirectory, whole: RunDirectory) -> None:
@@ -66,48 +63,38 @@ def check(run: RunDirectory, whole: RunDirectory) -> None:
     files = sorted((run.path / "wandb").glob("*run-*/*.wandb"))
     assert {file.stem for file in files} == {f"run-{wandb_id}"}
     rows = [row for file in files for row in history_rows(file)]
+    shown = {row["epoch"]: row["collapse/nc1"] for row in rows if "collapse/nc1" in row}
     assert [row["epoch"] for row in rows if "collapse/nc1" in row] == list(range(EPOCHS))
+    assert shown == {row["epoch"]: row["collapse/nc1"] for row in run.read_history()}
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("kills", [20])
+@pytest.mark.parametrize(
+    ("kills", "data"),
+    [
+        pytest.param(4, VECTORS, marks=pytest.mark.slow),
+        pytest.param(20, DIGITS, marks=pytest.mark.kills),
+    ],
+    ids=["4", "20"],
+)
 def test_a_run_killed_at_random_ends_as_if_it_had_not_been(
-    start, tmp_path: Path, kills: int
+    start, tmp_path: Path, kills: int, data: list[str]
 ) -> None:
-    draw, seen, slowest = random.Random(0), collections.Counter[tuple[str, str]](), 0.0
-    whole = start(tmp_path / "whole", *ARGUMENTS)
-    assert whole.wait() == 0, whole.stdout.read()
-    done, runs = 0, 0
-    while done < kills:
-        path = tmp_path / f"killed-{runs}"
-        runs += 1
-        identity, finished = "", False
-        while not finished:
-            phase_file = tmp_path / f"phase-{done}"
-            phase_file.unlink(missing_ok=True)
-            options = {"program": "traced.py", "PHASE_FILE": str(phase_file)}
-            process = start(path, *ARGUMENTS, "--wandb.mode", "offline", **options)
-            if done == kills:
-                output, _ = process.communicate()
-                assert process.returncode == 0, output
-                break
-            number, phase = draw.choice(SIGNALS), draw.choice(PHASES)
-            visit = draw.randrange(8 if phase == "training" else 2)
-            delay = draw.random() * 0.1
-            hit, seconds = kill_in_phase(process, phase_file, phase, visit, delay, number)
-            finished = hit == "done"
-            if finished:
-                assert process.returncode == 0, process.stdout.read()
-                continue
-            done += 1
-            seen[number.name, hit] += 1
-            slowest = max(slowest, seconds)
-            assert process.returncode in (-number, EXIT_STOPPED), process.stdout.read()
-            run = RunDirectory(path)
-            if identity:
-                assert run.identity.read_text() == identity
-            identity = run.identity.read_text() if run.identity.exists() else ""
-        check(RunDirectory(path), RunDirectory(tmp_path / "whole"))
-    print(f"\n{done} kills over {runs} runs of {EPOCHS} epochs, slowest end {slowest:.1f} s")
-    for (name, phase), count in sorted(seen.items()):
+    data = [*data, "--trainer.max_epochs", str(EPOCHS), "--checkpoint_every", "3"]
+    whole = start(tmp_path / "whole", *data)
+    assert whole.end(seconds=120) == 0, whole.printed
+    draw, hits = random.Random(0), collections.Counter[tuple[str, str]]()
+    for number in itertools.count():
+        path = tmp_path / f"killed-{number}"
+        hit = ("", "")
+        while hit[0] != "none" and hits.total() < kills:
+            process = start(path, *data, "--wandb.mode", "offline", traced=True)
+            hit = interrupt(process, draw)
+            hits[hit] += hit[0] != "none"
+        process = start(path, *data, "--wandb.mode", "offline")
+        assert process.end() == 0, process.printed
+        check(process.run, whole.run)
+        if hits.total() == kills:
+            break
+    print(f"\n{kills} kills in {number + 1} runs of {EPOCHS} epochs, each ended to the bit")
+    for (name, phase), count in sorted((+hits).items()):
         print(f"  {name:8} {phase:24} {count}")
