@@ -85,27 +85,6 @@ def test_the_saved_configuration_repeats_the_run(
 
 
 @pytest.mark.slow
-def test_stopped_and_resumed_equals_uninterrupted(
-    three_epochs: RunDirectory, tmp_path: Path
-) -> None:
-    arguments = [sys.executable, "-m", "collapse_lit", "fit", *SMALL]
-    arguments += ["--run_dir", str(tmp_path / "killed"), "--trainer.max_epochs", "3"]
-    run = RunDirectory(tmp_path / "killed")
-    process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 120
-    while not run.history.exists() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    identity = run.identity.read_text()
-    assert 1 <= len(run.read_history()) < 3
-    fit(tmp_path / "killed", "--trainer.max_epochs", "3")
-    assert_same_weights(three_epochs, run)
-    assert run.history.read_text() == three_epochs.history.read_text()
-    assert run.identity.read_text() == identity
-
-
-@pytest.mark.slow
 def test_a_row_lost_between_checkpoint_and_history_comes_back(
     three_epochs: RunDirectory, tmp_path: Path
 ) -> None:
