@@ -262,13 +262,16 @@ def check_same_experiment(
 
     Raises:
         UserError: There is a checkpoint or a measured epoch, and data, model or seed are not those
-            that it was made with.
+            that it was made with, or not to be known.
     """
     started = run.last_checkpoint.exists() or bool(run.read_history())
     if not started or not run.config.exists():
         return
     unset = dict(_flat(defaults))
-    before = unset | dict(_flat(yaml.safe_load(run.config.read_text())))
+    try:
+        before = unset | dict(_flat(yaml.safe_load(run.config.read_text())))
+    except (yaml.YAMLError, AttributeError) as error:
+        raise UserError(f"run_dir: {run.config} cannot be read ({error})") from error
     now = unset | dict(_flat(resolved))
     changed = [
         f"{key} was {before.get(key)!r}, now {now.get(key)!r}"

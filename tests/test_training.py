@@ -1,10 +1,6 @@
 """The whole main job, as a user runs it, on a run small enough for a test."""
 
 import json
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -43,23 +44,24 @@ class RunDirectory:
         self.report = self.path / "report.html"
 
     def create(self) -> None:
-        """Make the directory.
+        """Make the directory and see that it can be written to.
 
         Raises:
-            UserError: It, or what it holds already, cannot be made or written to.
+            UserError: It cannot, or what it holds already cannot.
         """
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            probe = self.path / f".writable-{os.getpid()}.partial"
-            probe.write_bytes(b"x")
-            probe.unlink(missing_ok=True)  # another rank may have cleaned up
+            for folder in (self.path, self.checkpoints, self.snapshots, self.figures):
+                folder.mkdir(parents=True, exist_ok=True)
+                probe = folder / f".writable-{os.getpid()}.partial"
+                probe.write_bytes(b"x")
+                probe.unlink(missing_ok=True)  # another rank may have cleaned up
+            if self.history.exists():
+                self.history.open("ab").close()
         except OSError as error:
             raise UserError(
-                f"run_dir: cannot write to {self.path} ({error.strerror}); choose another run_dir"
+                f"run_dir: cannot write to {error.filename} ({error.strerror}); put this right, or "
+                "choose another run_dir"
             ) from error
-        for path in (self.checkpoints, self.snapshots, self.figures, self.history):
-            if path.exists() and not os.access(path, os.W_OK):
-                raise UserError(f"run_dir: cannot write to {path} (no permission)")
 
     def clean(self) -> None:
         """Remove what killed processes had begun to write; for the one process that writes now."""
@@ -92,12 +94,19 @@ class RunDirectory:
         return identity
 
     def read_history(self) -> list[Row]:
-        """All measured epochs, oldest first; a last line torn by a kill is left out."""
+        """All measured epochs, oldest first; a last line torn by a kill is left out.
+
+        Raises:
+            UserError: A whole line is no JSON.
+        """
         if not self.history.exists():
             return []
         lines = self.history.read_text().split("\n")
         complete = lines[:-1]  # what follows the last newline is empty or torn
-        return [json.loads(line) for line in complete if line]
+        try:
+            return [json.loads(line) for line in complete if line]
+        except ValueError as error:
+            raise UserError(f"run_dir: {self.history} is no JSON lines file ({error})") from error
 
     def append_history(self, row: Mapping[str, Any]) -> None:
         """Add one epoch, unless it is there; on disk when this returns.
@@ -131,11 +140,20 @@ class RunDirectory:
         write_whole(self.snapshots / f"epoch_{epoch:03d}.npz", buffer.getvalue())
 
     def read_snapshots(self) -> dict[int, dict[str, np.ndarray]]:
-        """Arrays of every snapshot by epoch, oldest first."""
+        """Arrays of every snapshot by epoch, oldest first.
+
+        Raises:
+            UserError: One is broken, or would execute code.
+        """
         snapshots = {}
         for path in sorted(self.snapshots.glob("epoch_*.npz")):
-            with np.load(path, allow_pickle=False) as arrays:
-                snapshots[int(path.stem.removeprefix("epoch_"))] = dict(arrays)
+            try:
+                with np.load(path, allow_pickle=False) as arrays:
+                    snapshots[int(path.stem.removeprefix("epoch_"))] = dict(arrays)
+            except (OSError, ValueError, BadZipFile) as error:
+                raise UserError(
+                    f"run_dir: {path} cannot be read ({error}); remove it to draw without it"
+                ) from error
         return dict(sorted(snapshots.items()))
 
 

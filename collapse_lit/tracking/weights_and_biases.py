@@ -15,7 +15,7 @@ from collapse_lit.tracking.wandb_files import history_rows
 
 # Everything that is measured once an epoch is drawn against it.
 BY_EPOCH = ("train/*", "test/*", "collapse*", "recovery/*", "figures/*")
-# Seconds to upload what is left at the end, within the thirty that SLURM leaves a process to stop. What
+# Seconds to upload what is left at the end, of the thirty that SLURM leaves a process to stop. What
 # does not get through in time is on disk, for `wandb sync`.
 LAST_UPLOAD = 20
 # Logged beside what was measured: how far W&B's curves reach. Hidden there.

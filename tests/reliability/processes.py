@@ -105,9 +105,7 @@ class Process:
             self._process.join()
 
 
-def _fit(
-    arguments: list[str], printed: Path, environment: Mapping[str, str], phase: Any
-) -> None:
+def _fit(arguments: list[str], printed: Path, environment: Mapping[str, str], phase: Any) -> None:
     from collapse_lit.cli import main
 
     file = os.open(printed, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
