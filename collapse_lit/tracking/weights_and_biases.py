@@ -1,5 +1,6 @@
 """The W&B side of a run: the same run after every restart, never a prompt, never a crash."""
 
+import contextlib
 import netrc
 import os
 import warnings
@@ -103,7 +104,16 @@ def wandb_logger(
             return _start(run, identity, tried, project, config)
         except Exception as error:
             warnings.warn(f"W&B cannot start {tried} ({error!r}); training does", stacklevel=2)
+            _forget_failed_start()
     return False
+
+
+def _forget_failed_start() -> None:
+    """End W&B's own process, which would take the run's id for one in use."""
+    import wandb
+
+    with contextlib.suppress(Exception):
+        wandb.teardown()
 
 
 def _start(
