@@ -17,7 +17,7 @@ from collapse_lit.tracking.wandb_files import history_rows
 # Everything that is measured once an epoch is drawn against it.
 BY_EPOCH = ("train/*", "test/*", "collapse*", "recovery/*", "figures/*")
 # Seconds to upload what is left at the end, of the thirty that SLURM leaves a process to stop. What
-# does not get through in time is on disk, for `wandb sync`.
+# does not get through in time is on disk, for `wandb sync`. WANDB_FINISH_TIMEOUT says otherwise.
 LAST_UPLOAD = 20
 # Logged beside what was measured: how far W&B's curves reach. Hidden there.
 MEASURED = "measured_epoch"
@@ -139,7 +139,7 @@ def _start(
             # run.json has commit and versions.
             x_disable_meta=True,
             disable_git=True,
-            finish_timeout=LAST_UPLOAD,
+            finish_timeout=float(os.environ.get("WANDB_FINISH_TIMEOUT", LAST_UPLOAD)),
         ),
     )
     for name in BY_EPOCH:
