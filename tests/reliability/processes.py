@@ -84,15 +84,16 @@ class Process:
             assert self.is_alive, self.printed
             time.sleep(0.01)
 
+    @property
+    def children(self) -> list[int]:
+        """Processes that it has started: W&B's."""
+        pid = self._process.pid
+        return [int(n) for n in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
     def send(self, number: signal.Signals) -> None:
         """Send a signal; SIGKILL also to the processes it has started, as a scheduler does."""
-        pid = self._process.pid
-        targets = [pid]
-        if number == signal.SIGKILL:
-            children = Path(f"/proc/{pid}/task/{pid}/children")
-            targets += [int(child) for child in children.read_text().split()]
-        for target in targets:
-            os.kill(target, number)
+        for pid in (self._process.pid, *(self.children if number == signal.SIGKILL else ())):
+            os.kill(pid, number)
 
     def end(self, seconds: float = 60) -> int:
         """Wait for the process to end by itself, and return its exit code."""

@@ -1,7 +1,9 @@
 """W&B is a window on a run: whatever becomes of it, the run goes on and nothing is lost."""
 
 import json
+import os
 import re
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -76,3 +78,20 @@ def test_a_network_that_dies_under_way_costs_nothing_and_is_caught_up_with(
     assert server.runs == {json.loads(process.run.identity.read_text())["wandb_id"]}
     assert measured(server.rows) == [0, 1, 2, 3]
     assert who_is_named(process.run) == []
+
+
+@pytest.mark.slow
+def test_a_wandb_that_dies_is_one_warning_and_is_caught_up_with(start, tmp_path: Path) -> None:
+    arguments = [*VECTORS, "--wandb.mode", "offline", "--trainer.max_epochs"]
+    process = start(tmp_path / "run", *arguments, "3")
+    process.wait_for_epochs(1)
+    for child in process.children:
+        os.kill(child, signal.SIGKILL)
+    assert process.end() == 0, process.printed
+    assert process.printed.count("W&B failed") == 1
+    assert measured(process.run.read_history()) == [0, 1, 2]
+    assert measured(local_rows(process.run)) != [0, 1, 2]
+
+    process = start(tmp_path / "run", *arguments, "4")
+    assert process.end() == 0, process.printed
+    assert measured(local_rows(process.run)) == [0, 1, 2, 3]
