@@ -32,7 +32,7 @@ VECTORS = [
     *("--data.gaussian.per_class", "20", "--model.backbone_args", "{width: 16, depth: 1}"),
     *("--collapse.every_n_epochs", "1", "--recovery.every_n_epochs", "1"),
 ]
-SLOW_DISK = 0.05  # seconds a write of a traced run takes at least, so that a kill can come amid one
+SLOW = 0.05  # seconds a step and a write of a traced run take at least: time for a kill amid one
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(["collapse_lit.training", "faiss", "matplotlib.pyplot", "wandb"])
 
@@ -43,7 +43,7 @@ class Process:
     Args:
         run_dir: Where to. What the process prints goes to a file beside it.
         arguments: Options of ``fit``.
-        traced: Tell in ``phase`` what the process is doing, and let its disk be slow.
+        traced: Tell in ``phase`` what the process is doing, and let its steps and disk be slow.
         environment: Variables that it gets besides those of the tests.
     """
 
@@ -147,12 +147,12 @@ def _trace(phase: Any) -> None:
 
         setattr(owner, method, told)
 
-    def slow_fsync(descriptor: int, fsync: Any = os.fsync) -> None:
-        time.sleep(SLOW_DISK)
-        fsync(descriptor)
+    def slow(function: Any) -> Any:
+        return lambda *arguments: (time.sleep(SLOW), function(*arguments))[1]
 
     phase.value = b"starting"
-    os.fsync = slow_fsync
+    os.fsync = slow(os.fsync)
+    CoarseClassifier.training_step = slow(CoarseClassifier.training_step)
     tell(training, "newest_checkpoint", "reading the checkpoint")
     tell(CoarseClassifier, "training_step", "training")
     tell(Monitor, "_run", "measuring")

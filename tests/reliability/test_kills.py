@@ -18,9 +18,8 @@ from collapse_lit.tracking.wandb_files import history_rows
 
 EPOCHS = 5
 PHASES = (
-    *("starting", "reading the checkpoint", "training", "training", "measuring"),
-    *("writing the checkpoint", "writing the checkpoint", "writing the snapshot"),
-    *("writing the history", "drawing"),
+    *("starting", "reading the checkpoint", "training", "measuring", "writing the snapshot"),
+    *("writing the checkpoint", "writing the history", "drawing"),
 )
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGUSR1)
 
@@ -33,7 +32,7 @@ def interrupt(process: Process, draw: random.Random) -> tuple[str, str]:
     """
     number, wanted = draw.choice(SIGNALS), draw.choice(PHASES)
     visits = draw.randrange(8 if wanted == "training" else 2) + 1
-    delay, before = draw.random() * 0.1, ""
+    delay, before = draw.random() * 0.05, ""
     while process.is_alive:
         phase = process.phase
         visits -= phase == wanted != before

@@ -99,7 +99,7 @@ def test_a_run_goes_on_with_other_processes_and_ends_with_any_of_them(
 
 
 @pytest.mark.ddp
-@pytest.mark.slow
+@pytest.mark.kills
 def test_a_rank_does_not_outlive_its_launcher(launch, tmp_path: Path) -> None:
     two = launch(tmp_path / "run")
     wait_for_epoch(two, RunDirectory(tmp_path / "run"))
