@@ -1,4 +1,4 @@
-"""Ends a run that is asked to stop, or whose launcher is gone: on all ranks, losing nothing."""
+"""Ends a run that is asked to stop, or whose rank 0 is gone: on all ranks, losing nothing."""
 
 import os
 import signal
@@ -9,6 +9,7 @@ from types import FrameType
 from typing import Any
 
 import lightning as L
+from lightning.pytorch.plugins.environments import LightningEnvironment
 
 # sysexits.h: a temporary failure, try the same again.
 EXIT_STOPPED = os.EX_TEMPFAIL
@@ -43,8 +44,9 @@ class StopOnSignal(L.Callback):
         self._handlers_before: dict[signal.Signals, Any] = {}
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        """Bind the life of a launched rank to that of its launcher."""
-        if not trainer.is_global_zero:
+        """Bind the life of a rank that Lightning has started to that of rank 0, which did it."""
+        environment = getattr(trainer.strategy, "cluster_environment", None)
+        if not trainer.is_global_zero and isinstance(environment, LightningEnvironment):
             threading.Thread(target=_end_with_parent, daemon=True, name="end-with-parent").start()
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -87,7 +89,5 @@ def _end_with_parent() -> None:
     parent = os.getppid()
     while os.getppid() == parent:
         time.sleep(1)
-    print(
-        "collapse-lit: the launcher of this rank is gone, so it ends", file=sys.stderr, flush=True
-    )
+    print("collapse-lit: rank 0 is gone, so this rank ends", file=sys.stderr, flush=True)
     os._exit(1)

@@ -8,7 +8,7 @@ from lightning.pytorch.utilities import rank_zero_info
 from torch.optim.lr_scheduler import LambdaLR
 
 from collapse_lit.callbacks.clean_pass import measuring_group
-from collapse_lit.measure.distributed import max_over_ranks
+from collapse_lit.measure.distributed import concat_over_ranks
 
 
 class Resumption(L.Callback):
@@ -69,12 +69,10 @@ def check_same_epoch(trainer: L.Trainer) -> None:
         RuntimeError: They do not: on network file systems, a node can see an older checkpoint than
             another one for a while.
     """
-    group = measuring_group(trainer)
-    epoch = torch.tensor([trainer.current_epoch], device=trainer.strategy.root_device)
-    latest, earliest = max_over_ranks(epoch.clone(), group), -max_over_ranks(-epoch, group)
-    if int(latest) != int(earliest):
+    mine = torch.tensor([trainer.current_epoch], device=trainer.strategy.root_device)
+    epochs = concat_over_ranks(mine, measuring_group(trainer)).tolist()
+    if len(set(epochs)) > 1:
         raise RuntimeError(
-            f"the ranks resumed from different checkpoints, of {int(earliest)} to {int(latest)} "
-            f"epochs (rank {trainer.global_rank}: {trainer.current_epoch}): their nodes do not see "
-            "the same run directory yet; start again"
+            f"the ranks resumed from different checkpoints, after {epochs} epochs: their nodes do "
+            "not see the same run directory yet; start again"
         )
