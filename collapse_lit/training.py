@@ -87,6 +87,13 @@ def fit(arguments: Sequence[str]) -> None:
         if trainer.is_global_zero:
             build_report(run.path)
             print_summary(run)
+    except OSError as error:
+        if not _is_in(run, error.filename):
+            raise
+        raise UserError(
+            f"{error.filename}: {error.strerror}. What is in {run.checkpoints} is whole; put this "
+            "right, and the same command goes on"
+        ) from error
     finally:
         if cli.claim is not None:
             cli.claim.release()
@@ -107,13 +114,6 @@ def _train(cli: "FitCLI") -> None:
             trainer.fit(cli.model, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     except SIGTERMException as error:  # came while Lightning's own handler was still there
         raise RunStopped(trainer.is_global_zero) from error
-    except OSError as error:
-        if not _is_in(run, error.filename):
-            raise
-        raise UserError(
-            f"{error.filename}: {error.strerror}. What is in {run.checkpoints} is whole; put this "
-            "right, and the same command goes on"
-        ) from error
     finally:
         finish(trainer.loggers)
 

@@ -20,11 +20,15 @@ class Claim:
         run: An existing run directory.
 
     Raises:
-        UserError: Another process holds it.
+        UserError: Another process holds it, or its lock belongs to another user.
     """
 
     def __init__(self, run: RunDirectory) -> None:
-        descriptor = os.open(run.path / ".lock", os.O_RDWR | os.O_CREAT, 0o666)
+        path = run.path / ".lock"
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        except OSError as error:
+            raise UserError(f"run_dir: cannot write to {path} ({error.strerror})") from error
         self.release = weakref.finalize(self, os.close, descriptor)
         try:
             fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -12,6 +12,7 @@ from reliability.processes import VECTORS
 from collapse_lit.cli import main
 from collapse_lit.errors import UserError
 from collapse_lit.tracking.checkpoints import check_checkpoint
+from collapse_lit.tracking.claim import Claim
 from collapse_lit.tracking.run_directory import RunDirectory
 
 NOBODY = 65534
@@ -95,13 +96,14 @@ def test_a_directory_without_permission_is_named(unprivileged: Path) -> None:
         RunDirectory(unprivileged / "run").create()
 
 
-@pytest.mark.parametrize("name", ["checkpoints", "snapshots", "figures", "history.jsonl"])
+@pytest.mark.parametrize("name", ["checkpoints", "snapshots", "figures", "history.jsonl", ".lock"])
 def test_what_another_user_has_made_is_named(unprivileged: Path, name: str) -> None:
     os.seteuid(os.getuid())
     unprivileged.chmod(0o777)
     run = RunDirectory(unprivileged / "run")
     run.create()
     run.append_history({"epoch": 0})
+    Claim(run).release()
     for path in (run.path, *run.path.iterdir()):
         path.chmod(0o777)
     (run.path / name).chmod(0o555)
@@ -109,6 +111,7 @@ def test_what_another_user_has_made_is_named(unprivileged: Path, name: str) -> N
         os.seteuid(NOBODY)
     with pytest.raises(UserError, match=rf"cannot write to {run.path / name}.*Permission denied"):
         run.create()
+        Claim(run)
 
 
 def test_a_read_only_disk_is_named(small_disk) -> None:
