@@ -60,6 +60,12 @@ def fill(disk: Path) -> Path:
     return ballast
 
 
+def begin(run: RunDirectory) -> None:
+    """What every start does first."""
+    run.create()
+    Claim(run)
+
+
 @pytest.mark.slow
 def test_a_disk_that_fills_up_ends_the_run_and_loses_nothing(
     start, small_disk, tmp_path: Path
@@ -110,8 +116,7 @@ def test_what_another_user_has_made_is_named(unprivileged: Path, name: str) -> N
     if os.geteuid() == 0:
         os.seteuid(NOBODY)
     with pytest.raises(UserError, match=rf"cannot write to {run.path / name}.*Permission denied"):
-        run.create()
-        Claim(run)
+        begin(run)
 
 
 def test_a_read_only_disk_is_named(small_disk) -> None:
