@@ -4,6 +4,8 @@ import json
 import os
 import re
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -81,7 +83,9 @@ def test_a_network_that_dies_under_way_costs_nothing_and_is_caught_up_with(
 
 
 @pytest.mark.slow
-def test_a_wandb_that_dies_is_one_warning_and_is_caught_up_with(start, tmp_path: Path) -> None:
+def test_a_wandb_that_dies_is_one_warning_and_all_epochs_can_be_synced(
+    start, tmp_path: Path, server: WandbServer
+) -> None:
     arguments = [*VECTORS, "--wandb.mode", "offline", "--trainer.max_epochs"]
     process = start(tmp_path / "run", *arguments, "3")
     process.wait_for_epochs(1)
@@ -95,3 +99,9 @@ def test_a_wandb_that_dies_is_one_warning_and_is_caught_up_with(start, tmp_path:
     process = start(tmp_path / "run", *arguments, "4")
     assert process.end() == 0, process.printed
     assert measured(local_rows(process.run)) == [0, 1, 2, 3]
+    sync = [sys.executable, "-m", "wandb", "sync", "--yes"]
+    sync += sorted(map(str, (process.run.path / "wandb").glob("offline-run-*")))
+    address = {"WANDB_BASE_URL": server.switch_on(), "WANDB_API_KEY": KEY}
+    subprocess.run(sync, env=os.environ | address, check=True, capture_output=True)
+    assert measured(server.rows) == [0, 1, 2, 3]
+    assert len(server.runs) == 1
