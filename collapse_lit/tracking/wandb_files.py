@@ -1,12 +1,23 @@
 """What W&B's own files on this machine hold: the truth after its process died with ours."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 BLOCK = 32768  # LevelDB's log format: records in blocks, each with a header of seven bytes
 HEADER = 7
+
+
+def forget_empty(folder: Path) -> None:
+    """Remove what killed processes left below ``wandb/`` without a record in it.
+
+    W&B writes in blocks, so this holds nothing; but ``wandb sync`` would stop there.
+    """
+    for file in folder.glob("*run-*/run-*.wandb"):
+        if file.stat().st_size <= HEADER:
+            shutil.rmtree(file.parent)
 
 
 def history_rows(file: Path) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from lightning.pytorch.loggers import Logger, WandbLogger
 
 from collapse_lit.tracking.run_directory import Row, RunDirectory
-from collapse_lit.tracking.wandb_files import history_rows
+from collapse_lit.tracking.wandb_files import forget_empty, history_rows
 
 # Everything that is measured once an epoch is drawn against it.
 BY_EPOCH = ("train/*", "test/*", "collapse*", "recovery/*", "figures/*")
@@ -121,6 +121,7 @@ def _start(
 ) -> RunLogger:
     import wandb
 
+    forget_empty(run.path / "wandb")
     reached = epoch_reached(run, identity["wandb_id"])
     experiment = wandb.init(
         project=os.environ.get("WANDB_PROJECT", project),
