@@ -48,6 +48,10 @@ watch: setup  ## watch runs/RUN live in the terminal, with W&B's own viewer
 test: setup  ## run the test suite (CPU, no network)
 	$(BIN)/python -m pytest $(ARGS)
 
+.PHONY: test-kills
+test-kills: setup  ## kill a run at twenty random moments; minutes
+	$(BIN)/python -m pytest -m kills -s $(ARGS)
+
 lint: setup  ## check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

@@ -4,24 +4,34 @@ import logging
 import warnings
 from argparse import ArgumentError
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 import lightning as L
 import yaml
 from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
+from lightning.pytorch.plugins.environments import (
+    ClusterEnvironment,
+    SLURMEnvironment,
+    TorchElasticEnvironment,
+)
 from lightning.pytorch.utilities import rank_zero_only
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from collapse_lit.callbacks import CollapseMonitor, RecoveryMonitor
+from collapse_lit.callbacks.interruption import RunStopped, StopOnSignal
 from collapse_lit.callbacks.pictures import RunPictures
 from collapse_lit.callbacks.progress import progress_callback
 from collapse_lit.callbacks.recorder import RunRecorder
+from collapse_lit.callbacks.resumption import Resumption
 from collapse_lit.callbacks.seeding import EpochSeed
 from collapse_lit.data import CoarseDataModule
 from collapse_lit.errors import UserError
 from collapse_lit.models import CoarseClassifier
 from collapse_lit.report import build_report, print_summary
-from collapse_lit.tracking.checkpoints import WholeCheckpointIO, newest_checkpoint
+from collapse_lit.tracking.checkpoints import WholeCheckpointIO, check_space, newest_checkpoint
+from collapse_lit.tracking.claim import Claim
 from collapse_lit.tracking.run_directory import RunDirectory, write_whole
 from collapse_lit.tracking.weights_and_biases import finish, wandb_logger
 
@@ -45,7 +55,9 @@ def fit(arguments: Sequence[str]) -> None:
     """Train by the configuration and overrides in ``arguments``, or go on training.
 
     Raises:
-        UserError: The configuration, the data or the run directory cannot be used.
+        UserError: The configuration, the data or the run directory cannot be used, or its disk
+            failed under way; the last epoch's checkpoint is whole then.
+        RunStopped: A signal asked the run to stop.
     """
     _quiet_lightning()
     try:
@@ -70,21 +82,45 @@ def fit(arguments: Sequence[str]) -> None:
     if trainer.fast_dev_run:  # type: ignore[attr-defined]
         trainer.fit(cli.model, datamodule=cli.datamodule)
         return
-    if trainer.is_global_zero:
-        write_whole(run.config, cli.parser.dump(cli.config, skip_unset=False).encode())
-    checkpoint = newest_checkpoint(run)
     try:
+        _train(cli)
+        if trainer.is_global_zero:
+            build_report(run.path)
+            print_summary(run)
+    except OSError as error:
+        if not _is_in(run, error.filename):
+            raise
+        raise UserError(
+            f"{error.filename}: {error.strerror}. What is in {run.checkpoints} is whole; put this "
+            "right, and the same command goes on"
+        ) from error
+    finally:
+        if cli.claim is not None:
+            cli.claim.release()
+
+
+def _train(cli: "FitCLI") -> None:
+    """Train from the newest checkpoint on, or measure the untrained network."""
+    run, trainer, weights = cli.run_directory, cli.trainer, cli.model.state_dict()
+    checkpoint = newest_checkpoint(run, weights)
+    try:
+        if trainer.is_global_zero:
+            check_space(run, weights)
+            write_whole(run.config, cli.parser.dump(cli.config, skip_unset=False).encode())
         if trainer.max_epochs == 0:
             _measure_untrained(cli)
         else:
-            trainer.fit(
-                cli.model, datamodule=cli.datamodule, ckpt_path=checkpoint, weights_only=True
-            )
+            data = cli.datamodule
+            trainer.fit(cli.model, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+    except SIGTERMException as error:  # came while Lightning's own handler was still there
+        raise RunStopped(trainer.is_global_zero) from error
     finally:
         finish(trainer.loggers)
-    if trainer.is_global_zero:
-        build_report(run.path)
-        print_summary(run)
+
+
+def _is_in(run: RunDirectory, name: Any) -> bool:
+    """Whether an error's file is one of the run directory's."""
+    return isinstance(name, str) and Path(name).resolve().is_relative_to(run.path.resolve())
 
 
 def _measure_untrained(cli: "FitCLI") -> None:
@@ -115,6 +151,7 @@ class FitCLI(LightningCLI):
     """Lightning's command line with the run directory around it."""
 
     run_directory: RunDirectory
+    claim: Claim | None = None
 
     def add_core_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """What a newcomer looks for first, the trainer's many options last."""
@@ -168,6 +205,9 @@ class FitCLI(LightningCLI):
             )
         if not self.config.trainer.fast_dev_run:
             self.run_directory.create()
+            if rank_zero_only.rank == 0:  # type: ignore[attr-defined]
+                self.claim = Claim(self.run_directory)
+                self.run_directory.clean()
             check_same_experiment(self.run_directory, self._resolved(), self._defaults())
 
     def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:
@@ -180,6 +220,8 @@ class FitCLI(LightningCLI):
             logger = wandb_logger(run, identity, settings.mode, settings.project, self._resolved())
         progress = progress_callback()
         self.trainer_defaults["callbacks"] = [
+            StopOnSignal(),
+            Resumption(),
             EpochSeed(self.config.seed_everything),
             *([] if asked.enable_progress_bar is False else [progress]),
             *([] if asked.fast_dev_run else [RunRecorder(run, self.config.checkpoint_every)]),
@@ -190,7 +232,7 @@ class FitCLI(LightningCLI):
             enable_progress_bar=isinstance(progress, ProgressBar)
             and asked.enable_progress_bar is not False,
             default_root_dir=run.path,
-            plugins=[*(self.config_init.trainer.plugins or []), WholeCheckpointIO()],
+            plugins=[*(self.config_init.trainer.plugins or []), WholeCheckpointIO(), *_cluster()],
             num_sanity_val_steps=0,
             use_distributed_sampler=False,  # our loaders shard without padding
             enable_autolog_hparams=False,  # W&B gets the whole configuration instead
@@ -204,6 +246,13 @@ class FitCLI(LightningCLI):
         return yaml.safe_load(self.parser.dump(unset, skip_unset=False, skip_validation=True))
 
 
+def _cluster() -> list[ClusterEnvironment]:
+    """SLURM, where it and not torchrun started this process; the batch script requeues the job."""
+    if TorchElasticEnvironment.detect() or not SLURMEnvironment.detect():
+        return []
+    return [SLURMEnvironment(auto_requeue=False)]
+
+
 def check_same_experiment(
     run: RunDirectory, resolved: Mapping[str, Any], defaults: Mapping[str, Any]
 ) -> None:
@@ -213,13 +262,16 @@ def check_same_experiment(
 
     Raises:
         UserError: There is a checkpoint or a measured epoch, and data, model or seed are not those
-            that it was made with.
+            that it was made with, or not to be known.
     """
     started = run.last_checkpoint.exists() or bool(run.read_history())
     if not started or not run.config.exists():
         return
     unset = dict(_flat(defaults))
-    before = unset | dict(_flat(yaml.safe_load(run.config.read_text())))
+    try:
+        before = unset | dict(_flat(yaml.safe_load(run.config.read_text())))
+    except (yaml.YAMLError, AttributeError) as error:
+        raise UserError(f"run_dir: {run.config} cannot be read ({error})") from error
     now = unset | dict(_flat(resolved))
     changed = [
         f"{key} was {before.get(key)!r}, now {now.get(key)!r}"

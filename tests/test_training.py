@@ -1,10 +1,6 @@
 """The whole main job, as a user runs it, on a run small enough for a test."""
 
 import json
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -13,6 +9,7 @@ import yaml
 
 from collapse_lit.cli import main
 from collapse_lit.tracking.run_directory import RunDirectory
+from collapse_lit.tracking.wandb_files import history_rows
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
@@ -81,27 +78,6 @@ def test_the_saved_configuration_repeats_the_run(
     again = RunDirectory(tmp_path / "again")
     assert_same_weights(three_epochs, again)
     assert again.read_history() == three_epochs.read_history()
-
-
-@pytest.mark.slow
-def test_stopped_and_resumed_equals_uninterrupted(
-    three_epochs: RunDirectory, tmp_path: Path
-) -> None:
-    arguments = [sys.executable, "-m", "collapse_lit", "fit", *SMALL]
-    arguments += ["--run_dir", str(tmp_path / "killed"), "--trainer.max_epochs", "3"]
-    run = RunDirectory(tmp_path / "killed")
-    process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 120
-    while not run.history.exists() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    identity = run.identity.read_text()
-    assert 1 <= len(run.read_history()) < 3
-    fit(tmp_path / "killed", "--trainer.max_epochs", "3")
-    assert_same_weights(three_epochs, run)
-    assert run.history.read_text() == three_epochs.history.read_text()
-    assert run.identity.read_text() == identity
 
 
 @pytest.mark.slow
@@ -177,7 +153,7 @@ def image_folder(tmp_path: Path) -> Path:
 
 @pytest.mark.slow
 def test_wandb_keeps_one_offline_run_over_a_resume(tmp_path: Path) -> None:
-    """What would be uploaded, read with W&B's own reader of its files."""
+    """What would be uploaded, read from W&B's own files."""
     for epochs in ("1", "2"):
         fit(tmp_path / "run", "--trainer.max_epochs", epochs, "--wandb.mode", "offline")
     run = RunDirectory(tmp_path / "run")
@@ -186,37 +162,10 @@ def test_wandb_keeps_one_offline_run_over_a_resume(tmp_path: Path) -> None:
     assert [file.stem for file in files] == [f"run-{identity['wandb_id']}"] * 2
     epochs = []
     for file in files:
-        rows = wandb_rows(file)
+        rows = history_rows(file)
         assert sum("figures/recovery.path" in row for row in rows) == 1
         epochs += [row["epoch"] for row in rows if "recovery/clp_test" in row]
         values = [row["collapse/nc1"] for row in rows if "collapse/nc1" in row]
         known = [row["collapse/nc1"] for row in run.read_history() if row["epoch"] == epochs[-1]]
         assert values == pytest.approx(known)
     assert epochs == [0, 1]
-
-
-def wandb_rows(file: Path) -> list[dict]:
-    """History of an offline run: protocol buffers in a log of LevelDB's format."""
-    from wandb.proto import wandb_internal_pb2
-
-    data, position, parts, rows = file.read_bytes(), 7, b"", []
-    while position + 7 <= len(data):
-        left_in_block = 32768 - position % 32768
-        if left_in_block < 7:  # too little for a header: padding
-            position += left_in_block
-            continue
-        size = int.from_bytes(data[position + 4 : position + 6], "little")
-        kind = data[position + 6]  # 1 whole, 2 first, 3 middle, 4 last
-        parts = (b"" if kind in (1, 2) else parts) + data[position + 7 : position + 7 + size]
-        position += 7 + size
-        if kind in (1, 4):
-            record = wandb_internal_pb2.Record()
-            record.ParseFromString(parts)
-            if record.WhichOneof("record_type") == "history":
-                rows.append(
-                    {
-                        item.key or ".".join(item.nested_key): json.loads(item.value_json)
-                        for item in record.history.item
-                    }
-                )
-    return rows

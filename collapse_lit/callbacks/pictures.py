@@ -2,15 +2,14 @@
 
 import time
 import warnings
-from typing import Any
 
 import lightning as L
 from lightning.pytorch.callbacks import Checkpoint
-from lightning.pytorch.loggers import WandbLogger
 
 from collapse_lit.measure.selection import select_epoch
 from collapse_lit.report.figures import run_figures, save_figure
 from collapse_lit.tracking.run_directory import RunDirectory
+from collapse_lit.tracking.weights_and_biases import RunLogger
 
 # Drawing may take this share of a run's time; the last epoch is always drawn.
 SHARE_OF_TIME = 0.05
@@ -20,7 +19,7 @@ class RunPictures(Checkpoint):
     """Redraws ``figures/*.png`` during training, and shows them in W&B.
 
     To Lightning this is a checkpoint callback: those come last at the end of an epoch, after the
-    history that the figures are drawn from is written. A figure that fails is a warning.
+    history that the figures are drawn from is written. A figure that fails is a warning, once.
 
     Args:
         run: Where the history is, and where the figures go.
@@ -29,6 +28,7 @@ class RunPictures(Checkpoint):
     def __init__(self, run: RunDirectory) -> None:
         self.run = run
         self.drawing = 0.0
+        self._warned = False
         self.started = time.monotonic()
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -41,25 +41,18 @@ class RunPictures(Checkpoint):
             try:
                 self._draw(trainer)
             except Exception as error:
-                warnings.warn(f"could not draw the figures: {error!r}", stacklevel=2)
+                if not self._warned:
+                    warnings.warn(f"could not draw the figures: {error!r}", stacklevel=2)
+                self._warned = True
             self.drawing += time.monotonic() - before
 
     def _draw(self, trainer: L.Trainer) -> None:
         history = self.run.read_history()
-        images: dict[str, Any] = {}
+        paths = {}
         snapshots = self.run.read_snapshots()
         for name, figure in run_figures(history, snapshots, select_epoch(history)):
-            path = self.run.figures / f"{name}.png"
-            save_figure(figure, path)
-            images[f"figures/{name}"] = str(path)
+            paths[f"figures/{name}"] = self.run.figures / f"{name}.png"
+            save_figure(figure, paths[f"figures/{name}"])
         for logger in trainer.loggers:
-            if isinstance(logger, WandbLogger) and images:
-                import wandb
-
-                logger.experiment.log(
-                    {
-                        **{key: wandb.Image(path) for key, path in images.items()},
-                        "epoch": trainer.current_epoch,
-                        "trainer/global_step": trainer.global_step,
-                    }
-                )
+            if isinstance(logger, RunLogger) and paths:
+                logger.log_figures(paths, trainer.current_epoch, trainer.global_step)

@@ -10,14 +10,16 @@ from lightning.pytorch.utilities import rank_zero_info
 from collapse_lit.callbacks.monitor import Monitor
 from collapse_lit.measure.selection import select_epoch
 from collapse_lit.tracking.run_directory import Row, RunDirectory, write_json
+from collapse_lit.tracking.weights_and_biases import RunLogger
 
 
 class RunRecorder(ModelCheckpoint):
     """Keeps a run directory such that a kill at any moment loses nothing but the epoch under way.
 
-    At the end of an epoch the checkpoint is written first, and it carries the epoch's history row;
-    the row is appended to ``history.jsonl`` after that. Killed in between, the resumed run finds
-    the row in the checkpoint and appends it then: no epoch is missing, none is there twice.
+    At the end of an epoch the checkpoint is written before the history, and it carries the epoch's
+    history row; the row is appended to ``history.jsonl`` after that. Killed in between, the resumed
+    run finds the row in the checkpoint and appends it then, also if no epoch is left to train: none
+    is missing, none is there twice.
 
     Args:
         run: Where everything goes.
@@ -31,7 +33,6 @@ class RunRecorder(ModelCheckpoint):
             filename="epoch_{epoch:03d}",
             auto_insert_metric_name=False,
             save_top_k=-1,
-            save_last=True,
             every_n_epochs=every_n_epochs,
             save_on_train_epoch_end=True,
             enable_version_counter=False,
@@ -66,29 +67,37 @@ class RunRecorder(ModelCheckpoint):
         super().setup(trainer, pl_module, stage)
         self.save_top_k = kept
 
-    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Bring the history to where the checkpoint is."""
-        super().on_train_start(trainer, pl_module)
+    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Bring the history, the summary and W&B to where the checkpoint is."""
         self.started = time.monotonic()
         if trainer.is_global_zero:
-            lost = self.run.forget_history_after(trainer.current_epoch - 1)
+            lost = self.run.forget_history_after(self.row.get("epoch", -1))
             if lost:
                 rank_zero_info(
                     f"{lost} epochs of {self.run.history} lie beyond the checkpoint and are redone"
                 )
             if self.row:
                 self.run.append_history(self.row)
+                self._write_summary()
+            for logger in trainer.loggers:
+                if isinstance(logger, RunLogger):
+                    logger.catch_up(self.run.read_history())
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Checkpoint, then history, then summary."""
+        """Snapshot, then checkpoint, then history, then summary."""
         measured = self._take_row(trainer)
+        self._keep_pictures(trainer, measured)
         super().on_train_epoch_end(trainer, pl_module)
+        # Lightning's save_last would write it only in the epochs that are kept as well.
+        trainer.save_checkpoint(self.run.last_checkpoint, weights_only=False)
         self._keep_row(trainer, measured)
 
     def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Keep what ``Trainer.validate`` measured of a network that is not trained."""
         if trainer.state.fn == "validate":
-            self._keep_row(trainer, self._take_row(trainer))
+            measured = self._take_row(trainer)
+            self._keep_pictures(trainer, measured)
+            self._keep_row(trainer, measured)
 
     def _take_row(self, trainer: L.Trainer) -> list[Monitor]:
         """Set the row to what was measured in this epoch, if anything was, and say by whom."""
@@ -105,13 +114,17 @@ class RunRecorder(ModelCheckpoint):
                     self.row["recovery/space"] = monitor.pictures["space"]
         return measured
 
-    def _keep_row(self, trainer: L.Trainer, measured: list[Monitor]) -> None:
-        """Snapshot, history and summary of the measured epoch, from rank 0."""
+    def _keep_pictures(self, trainer: L.Trainer, measured: list[Monitor]) -> None:
+        """Snapshot of the measured epoch, from rank 0."""
         if measured and trainer.is_global_zero:
             pictures = class_names(trainer)
             for monitor in measured:
                 pictures |= monitor.pictures
             self.run.write_snapshot(trainer.current_epoch, pictures)
+
+    def _keep_row(self, trainer: L.Trainer, measured: list[Monitor]) -> None:
+        """History and summary of the measured epoch, from rank 0."""
+        if measured and trainer.is_global_zero:
             self.run.append_history(self.row)
             self._write_summary()
 

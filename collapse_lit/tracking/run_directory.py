@@ -7,11 +7,13 @@ import os
 import secrets
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -42,25 +44,42 @@ class RunDirectory:
         self.report = self.path / "report.html"
 
     def create(self) -> None:
-        """Make the directory.
+        """Make the directory and see that it can be written to.
 
         Raises:
-            UserError: It cannot be made or written to.
+            UserError: It cannot, or what it holds already cannot.
         """
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            probe = self.path / f".writable-{os.getpid()}"
-            probe.touch()
-            probe.unlink()
+            for folder in (self.path, self.checkpoints, self.snapshots, self.figures):
+                folder.mkdir(parents=True, exist_ok=True)
+                probe = folder / f".writable-{os.getpid()}.partial"
+                probe.write_bytes(b"x")
+                probe.unlink(missing_ok=True)  # another rank may have cleaned up
+            if self.history.exists():
+                self.history.open("ab").close()
         except OSError as error:
             raise UserError(
-                f"run_dir: cannot write to {self.path} ({error.strerror}); choose another run_dir"
+                f"run_dir: cannot write to {error.filename} ({error.strerror}); put this right, or "
+                "choose another run_dir"
             ) from error
 
+    def clean(self) -> None:
+        """Remove what killed processes had begun to write; for the one process that writes now."""
+        for folder in (self.path, self.checkpoints, self.snapshots, self.figures):
+            for partial in folder.glob(".*.partial"):
+                partial.unlink(missing_ok=True)
+
     def identify(self, seed: int) -> dict[str, Any]:
-        """Who this run is: read from ``run.json``, or made up and written there at the start."""
+        """Who this run is: read from ``run.json``, or made up and written there at the start.
+
+        Raises:
+            UserError: The file cannot be read.
+        """
         if self.identity.exists():
-            return json.loads(self.identity.read_text())
+            try:
+                return json.loads(self.identity.read_text())
+            except ValueError as error:
+                raise UserError(f"run_dir: {self.identity} is no JSON ({error})") from error
         identity = {
             "name": self.path.name,
             "wandb_id": secrets.token_hex(4),
@@ -75,20 +94,31 @@ class RunDirectory:
         return identity
 
     def read_history(self) -> list[Row]:
-        """All measured epochs, oldest first; a last line torn by a kill is left out."""
+        """All measured epochs, oldest first; a last line torn by a kill is left out.
+
+        Raises:
+            UserError: A whole line is no JSON.
+        """
         if not self.history.exists():
             return []
         lines = self.history.read_text().split("\n")
         complete = lines[:-1]  # what follows the last newline is empty or torn
-        return [json.loads(line) for line in complete if line]
+        try:
+            return [json.loads(line) for line in complete if line]
+        except ValueError as error:
+            raise UserError(f"run_dir: {self.history} is no JSON lines file ({error})") from error
 
     def append_history(self, row: Mapping[str, Any]) -> None:
-        """Add one epoch, unless it is there; on disk when this returns."""
+        """Add one epoch, unless it is there; on disk when this returns.
+
+        Raises:
+            OSError: It cannot be written.
+        """
         rows = self.read_history()
         if any(known["epoch"] == row["epoch"] for known in rows):
             return
         line = (json.dumps(_plain(row)) + "\n").encode()
-        with self.history.open("ab") as file:
+        with _naming(self.history), self.history.open("ab") as file:
             file.truncate(_end_of_last_line(self.history))
             file.write(line)
             file.flush()
@@ -110,26 +140,49 @@ class RunDirectory:
         write_whole(self.snapshots / f"epoch_{epoch:03d}.npz", buffer.getvalue())
 
     def read_snapshots(self) -> dict[int, dict[str, np.ndarray]]:
-        """Arrays of every snapshot by epoch, oldest first."""
+        """Arrays of every snapshot by epoch, oldest first.
+
+        Raises:
+            UserError: One is broken, or would execute code.
+        """
         snapshots = {}
         for path in sorted(self.snapshots.glob("epoch_*.npz")):
-            with np.load(path, allow_pickle=False) as arrays:
-                snapshots[int(path.stem.removeprefix("epoch_"))] = dict(arrays)
+            try:
+                with np.load(path, allow_pickle=False) as arrays:
+                    snapshots[int(path.stem.removeprefix("epoch_"))] = dict(arrays)
+            except (OSError, ValueError, BadZipFile) as error:
+                raise UserError(
+                    f"run_dir: {path} cannot be read ({error}); remove it to draw without it"
+                ) from error
         return dict(sorted(snapshots.items()))
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that it is there whole or not at all, also after a kill or a power cut."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write a file so that it is there whole or not at all, also after a kill or a power cut.
+
+    Raises:
+        OSError: It cannot be written, by its name; what was there before is still there.
+    """
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        with partial.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
+        with _naming(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with partial.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Put the file into the error: a full disk shows where no name is known."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -1,0 +1,107 @@
+"""W&B is a window on a run: whatever becomes of it, the run goes on and nothing is lost."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from reliability.processes import VECTORS
+from reliability.wandb_server import WandbServer
+
+from collapse_lit.tracking.run_directory import RunDirectory
+from collapse_lit.tracking.wandb_files import history_rows
+
+KEY = "0123456789abcdef0123456789abcdefdeadbeef"
+USER = "somebody-in-particular"
+ONLINE = {
+    **{"WANDB_API_KEY": KEY, "USER": USER, "LOGNAME": USER},
+    **{"WANDB_INIT_TIMEOUT": "2", "WANDB_FINISH_TIMEOUT": "2"},  # W&B's patience, in seconds
+}
+ARGUMENTS = [*VECTORS, "--wandb.mode", "online", "--trainer.max_epochs"]
+
+
+@pytest.fixture
+def server() -> Iterator[WandbServer]:
+    server = WandbServer()
+    yield server
+    server.switch_off()
+
+
+def measured(rows: list[dict]) -> list[int]:
+    return [row["epoch"] for row in rows if "collapse/nc1" in row]
+
+
+def local_rows(run: RunDirectory) -> list[dict]:
+    files = sorted((run.path / "wandb").glob("*run-*/*.wandb"))
+    return [row for file in files for row in history_rows(file)]
+
+
+def who_is_named(run: RunDirectory) -> list[Path]:
+    """Files that give a secret away."""
+    files = [path for path in run.path.rglob("*") if path.is_file()]
+    return [path for path in files if re.search(f"{KEY}|{USER}".encode(), path.read_bytes())]
+
+
+@pytest.mark.slow
+def test_without_a_network_a_run_is_kept_for_later(start, tmp_path: Path) -> None:
+    process = start(
+        tmp_path / "run", *ARGUMENTS, "2", WANDB_BASE_URL="http://127.0.0.1:9", **ONLINE
+    )
+    assert process.end() == 0, process.printed
+    assert "W&B cannot start online" in process.printed
+    assert measured(process.run.read_history()) == [0, 1]
+    assert measured(local_rows(process.run)) == [0, 1]
+    assert who_is_named(process.run) == []
+
+
+@pytest.mark.slow
+def test_a_network_that_dies_under_way_costs_nothing_and_is_caught_up_with(
+    start, tmp_path: Path, server: WandbServer
+) -> None:
+    process = start(tmp_path / "run", *ARGUMENTS, "1", WANDB_BASE_URL=server.switch_on(), **ONLINE)
+    assert process.end() == 0, process.printed
+    assert measured(server.rows) == [0]
+
+    server.switch_off()
+    process = start(tmp_path / "run", *ARGUMENTS, "3", WANDB_BASE_URL=server.switch_on(), **ONLINE)
+    process.wait_for_epochs(2)
+    server.switch_off()
+    assert process.end() == 0, process.printed
+    assert measured(process.run.read_history()) == [0, 1, 2]
+    assert measured(server.rows) == [0]
+
+    process = start(tmp_path / "run", *ARGUMENTS, "4", WANDB_BASE_URL=server.switch_on(), **ONLINE)
+    assert process.end() == 0, process.printed
+    assert server.runs == {json.loads(process.run.identity.read_text())["wandb_id"]}
+    assert measured(server.rows) == [0, 1, 2, 3]
+    assert who_is_named(process.run) == []
+
+
+@pytest.mark.slow
+def test_a_wandb_that_dies_is_one_warning_and_all_epochs_can_be_synced(
+    start, tmp_path: Path, server: WandbServer
+) -> None:
+    arguments = [*VECTORS, "--wandb.mode", "offline", "--trainer.max_epochs"]
+    process = start(tmp_path / "run", *arguments, "3")
+    process.wait_for_epochs(1)
+    for child in process.children:
+        os.kill(child, signal.SIGKILL)
+    assert process.end() == 0, process.printed
+    assert process.printed.count("W&B failed") == 1
+    assert measured(process.run.read_history()) == [0, 1, 2]
+    assert measured(local_rows(process.run)) != [0, 1, 2]
+
+    process = start(tmp_path / "run", *arguments, "4")
+    assert process.end() == 0, process.printed
+    assert measured(local_rows(process.run)) == [0, 1, 2, 3]
+    sync = [sys.executable, "-m", "wandb", "sync", "--yes"]
+    sync += sorted(map(str, (process.run.path / "wandb").glob("offline-run-*")))
+    address = {"WANDB_BASE_URL": server.switch_on(), "WANDB_API_KEY": KEY}
+    subprocess.run(sync, env=os.environ | address, check=True, capture_output=True)
+    assert measured(server.rows) == [0, 1, 2, 3]
+    assert len(server.runs) == 1
