@@ -7,13 +7,19 @@ PYTHON     ?= python3
 EXPERIMENT ?= quickstart
 RUN        ?= $(EXPERIMENT)
 ARGS       ?=
+NODES      ?= 1
+DEVICES    ?= 1
+SBATCH_ARGS ?=
 
 VENV := .venv
 BIN  := $(VENV)/bin
 # faiss-gpu where there is an NVIDIA GPU, else faiss-cpu: they install the same module, never both.
 FAISS := $(shell nvidia-smi -L >/dev/null 2>&1 && echo gpu || echo cpu)
 
-.PHONY: help setup train resume controls report watch test lint format bench results clean
+SLURM = $(shell sinfo --noheader >/dev/null 2>&1 && echo yes)
+ARRAY = mkdir -p runs; sbatch --array=0-8 --ntasks-per-node=$(DEVICES) $(SBATCH_ARGS) configs/cluster/job.sbatch
+
+.PHONY: help setup train resume controls grid submit report watch test lint format bench results clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -39,6 +45,16 @@ controls: RUN = $(EXPERIMENT)-controls
 controls: setup  ## run EXPERIMENT beside its controls: one table, one figure, in runs/EXPERIMENT-controls
 	$(BIN)/collapse-lit controls --config configs/$(EXPERIMENT).yaml --run_dir runs/$(RUN) $(ARGS)
 
+grid: RUN = $(EXPERIMENT)-grid
+grid: setup  ## run EXPERIMENT over the paper's grid, as a SLURM array where there is one
+	$(if $(SLURM),$(ARRAY)) $(BIN)/collapse-lit grid --config configs/$(EXPERIMENT).yaml --run_dir runs/$(RUN) $(ARGS)
+
+submit: setup  ## submit EXPERIMENT to SLURM: NODES=1 DEVICES=1; it requeues itself and goes on
+	@mkdir -p runs
+	sbatch --nodes=$(NODES) --ntasks-per-node=$(DEVICES) $(SBATCH_ARGS) configs/cluster/job.sbatch \
+	  $(BIN)/collapse-lit fit --config configs/$(EXPERIMENT).yaml --run_dir runs/$(RUN) \
+	  --trainer.num_nodes $(NODES) --trainer.devices $(DEVICES) $(ARGS)
+
 report: setup  ## rebuild figures and report.html of runs/RUN
 	$(BIN)/collapse-lit report runs/$(RUN) $(ARGS)
 
@@ -51,6 +67,11 @@ test: setup  ## run the test suite (CPU, no network)
 .PHONY: test-kills
 test-kills: setup  ## kill a run at twenty random moments; minutes
 	$(BIN)/python -m pytest -m kills -s $(ARGS)
+
+.PHONY: test-slurm
+test-slurm: setup  ## run on a real SLURM, set up on loopback (Debian, as root)
+	@command -v slurmctld munged >/dev/null || apt-get install --yes --no-install-recommends slurm-wlm munge
+	$(BIN)/python -m pytest -m slurm -s $(ARGS)
 
 lint: setup  ## check style and types
 	$(BIN)/ruff check .

@@ -1,18 +1,19 @@
-"""The command line: ``collapse-lit fit``, ``controls`` and ``report``."""
+"""The command line: ``collapse-lit fit``, ``controls``, ``grid`` and ``report``."""
 
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from collapse_lit.errors import UserError
+from collapse_lit.errors import EXIT_MISTAKE, UserError
 
 COMMANDS = {
     "fit": "train on coarse labels, measure collapse and recovery; the same command again resumes",
     "controls": "the same run beside its controls, in one table and one figure",
+    "grid": "the same run with every combination of a sweep's values, in one table and one figure",
     "discover": "hidden sub-classes in your own classifier, from its features or a run",
     "predict": "names given to such sub-classes, for new samples",
-    "report": "rebuild the figures and report.html of a run directory",
+    "report": "rebuild the figures and the page of a run, or the table of a grid",
 }
 
 USAGE = """usage: collapse-lit COMMAND ...
@@ -51,6 +52,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from collapse_lit.controls import run_controls
 
             run_controls(rest)
+        elif command == "grid":
+            from collapse_lit.grid import run_grid
+
+            run_grid(rest)
         elif command == "discover":
             from collapse_lit.discover.command import run_discover
 
@@ -71,11 +76,17 @@ def _report(arguments: Sequence[str]) -> None:
 
     parser = argparse.ArgumentParser("collapse-lit report", description=COMMANDS["report"])
     parser.add_argument("run_dir", type=Path, help="such as runs/quickstart")
+    run_dir = parser.parse_args(arguments).run_dir
+    from collapse_lit.grid import grid_cells, read_sweep
     from collapse_lit.report import build_report
+    from collapse_lit.report.grid import SWEEP, build_grid
 
-    print(build_report(parser.parse_args(arguments).run_dir))
+    if (run_dir / SWEEP).exists():
+        build_grid(run_dir, list(grid_cells(read_sweep(run_dir / SWEEP))))
+    else:
+        print(build_report(run_dir))
 
 
 def _fail(message: str) -> int:
     print(f"collapse-lit: error: {message}", file=sys.stderr)
-    return 2
+    return EXIT_MISTAKE

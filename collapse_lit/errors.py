@@ -1,5 +1,10 @@
 """The one error that means: the user can put this right."""
 
+import os
+
+EXIT_MISTAKE = 2  # of the user's; argparse's own code
+EXIT_STOPPED = os.EX_TEMPFAIL  # asked to stop: the same command again goes on
+
 
 class UserError(ValueError):
     """A mistake in a configuration, a path or a data set.

@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from collapse_lit.callbacks import clean_pass
+from collapse_lit.cells import fit_command
 from collapse_lit.cli import main
-from collapse_lit.controls import CONTROLS, fit_command
+from collapse_lit.controls import CONTROLS
 from collapse_lit.errors import UserError
 from collapse_lit.features import Features
 from collapse_lit.report.controls import controls_figure, markdown_table, read_controls
@@ -27,7 +28,7 @@ TINY = [
 
 def measured(name: str, run_dir: Path, *options: str) -> dict:
     """The last row of a control, run in this process."""
-    assert main(fit_command(name, run_dir, [*TINY, *options])[3:]) == 0
+    assert main(fit_command(name, CONTROLS[name], run_dir, [*TINY, *options])[3:]) == 0
     return RunDirectory(run_dir / name).read_history()[-1]
 
 
@@ -117,9 +118,9 @@ def test_an_option_newer_than_a_run_has_its_default_there(tmp_path: Path) -> Non
 
 def test_a_control_differs_in_its_own_options_alone() -> None:
     options = ["--model.lr", "0.3"]
-    plain = fit_command("trained", Path("runs"), options)
+    plain = fit_command("trained", CONTROLS["trained"], Path("runs"), options)
     for name, control in CONTROLS.items():
-        command = fit_command(name, Path("runs"), options)
+        command = fit_command(name, control, Path("runs"), options)
         assert command == [*plain[:-1], f"--run_dir=runs/{name}", *control.overrides]
 
 

@@ -11,8 +11,8 @@ from typing import Any
 import lightning as L
 from lightning.pytorch.plugins.environments import LightningEnvironment
 
-# sysexits.h: a temporary failure, try the same again.
-EXIT_STOPPED = os.EX_TEMPFAIL
+from collapse_lit.errors import EXIT_STOPPED
+
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
 
 

@@ -82,7 +82,7 @@ class RunDirectory:
                 raise UserError(f"run_dir: {self.identity} is no JSON ({error})") from error
         identity = {
             "name": self.path.name,
-            "wandb_id": secrets.token_hex(4),
+            "wandb_id": os.environ.get("WANDB_RUN_ID") or secrets.token_hex(4),  # a sweep gives it
             "started": datetime.now(UTC).isoformat(timespec="seconds"),
             "git_commit": _git_commit(),
             "versions": {library: version(library) for library in LIBRARIES},

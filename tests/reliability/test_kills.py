@@ -12,7 +12,7 @@ import pytest
 import torch
 from reliability.processes import DIGITS, VECTORS, Process
 
-from collapse_lit.callbacks.interruption import EXIT_STOPPED
+from collapse_lit.errors import EXIT_STOPPED
 from collapse_lit.tracking.run_directory import RunDirectory
 from collapse_lit.tracking.wandb_files import history_rows
 

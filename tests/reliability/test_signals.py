@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from reliability.processes import VECTORS
 
-from collapse_lit.callbacks.interruption import EXIT_STOPPED
 from collapse_lit.cli import main
+from collapse_lit.errors import EXIT_STOPPED
 from collapse_lit.tracking.checkpoints import newest_checkpoint
 
 

@@ -1,0 +1,108 @@
+"""A run on a real SLURM, two tasks over gloo: stopped in any way, nothing is lost or doubled."""
+
+import json
+import re
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from collapse_lit.tracking.run_directory import RunDirectory
+
+pytestmark = pytest.mark.slurm
+
+ROOT = Path(__file__).parents[2]
+OVER = ("FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY")
+LONGEST = 600  # seconds that anything may take
+Slurm = Callable[..., str]
+
+
+class Job:
+    """One submitted run of two tasks."""
+
+    def __init__(self, slurm: Slurm, run_dir: Path, epochs: int, *options: str) -> None:
+        self.slurm, self.run, self.epochs = slurm, RunDirectory(run_dir), epochs
+        self.log = run_dir.with_suffix(".out")
+        self.id = slurm(
+            *("sbatch", "--parsable", "--ntasks-per-node=2", f"--output={self.log}", *options),
+            *(f"--chdir={ROOT}", str(ROOT / "configs/cluster/job.sbatch")),
+            *(sys.executable, "-m", "collapse_lit", "fit"),
+            *("--config", "configs/quickstart.yaml", "--run_dir", str(run_dir)),
+            *("--trainer.accelerator", "cpu", "--trainer.devices", "2", "--trainer.num_nodes", "1"),
+            *("--model.backbone_args", "{width: 4}", "--trainer.limit_train_batches", "6"),
+            *("--trainer.enable_model_summary", "false", "--wandb.mode", "offline"),
+            *("--trainer.max_epochs", str(epochs)),
+        )
+
+    def show(self, field: str) -> str:
+        """A field of ``scontrol show job``."""
+        found = re.search(rf"\b{field}=(\S+)", self.slurm("scontrol", "show", "job", self.id))
+        assert found is not None
+        return found[1]
+
+    def wait(self, happened: Callable[[], bool]) -> None:
+        """Wait until something has happened; a job in the queue is told to start now."""
+        deadline = time.monotonic() + LONGEST
+        while not happened():
+            state = self.show("JobState")
+            assert state not in OVER, self.log.read_text()[-3000:]
+            assert time.monotonic() < deadline, self.log.read_text()[-3000:]
+            if state == "PENDING":
+                self.slurm("scontrol", "update", f"jobid={self.id}", "StartTime=now")
+            time.sleep(0.5)
+
+    def wait_for_epoch(self, epoch: int) -> None:
+        self.wait(lambda: len(self.run.read_history()) >= epoch)
+
+    def wait_for_end(self) -> None:
+        self.wait(lambda: self.show("JobState") == "COMPLETED")
+
+    @property
+    def restarts(self) -> int:
+        return int(self.show("Restarts"))
+
+
+@pytest.fixture(scope="module")
+def whole(slurm: Slurm, tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
+    """A run that nothing interrupts."""
+    job = Job(slurm, tmp_path_factory.mktemp("whole") / "run", 10)
+    job.wait_for_end()
+    assert job.restarts == 0
+    return job.run
+
+
+def test_requeued_and_signalled_it_ends_as_if_it_had_not_been(
+    slurm: Slurm, tmp_path: Path, whole: RunDirectory
+) -> None:
+    job = Job(slurm, tmp_path / "run", 10)
+    job.wait_for_epoch(2)
+    slurm("scontrol", "requeue", job.id)
+    job.wait(lambda: job.restarts == 1)
+    job.wait_for_epoch(5)
+    slurm("scancel", "--signal=USR1", job.id)  # what --signal sends before the time limit
+    job.wait(lambda: job.restarts == 2)
+    job.wait_for_epoch(7)
+    slurm("scancel", "--signal=TERM", job.id)  # what preemption sends
+    job.wait(lambda: job.restarts == 3)
+    job.wait_for_end()
+
+    assert job.run.history.read_bytes() == whole.history.read_bytes()
+    first, second = (
+        torch.load(run.last_checkpoint, weights_only=True)["state_dict"] for run in (job.run, whole)
+    )
+    assert [name for name in first if not torch.equal(first[name], second[name])] == []
+    wandb_id = json.loads(job.run.identity.read_text())["wandb_id"]
+    files = list((job.run.path / "wandb").glob("*run-*/*.wandb"))
+    assert {file.stem for file in files} == {f"run-{wandb_id}"}
+    print(f"\n{job.restarts} restarts; {len(files)} W&B files, one id; nothing differs")
+
+
+def test_at_its_time_limit_it_goes_back_into_the_queue(slurm: Slurm, tmp_path: Path) -> None:
+    job = Job(slurm, tmp_path / "run", 100, "--time=1", "--signal=USR1@20")
+    job.wait_for_end()
+    assert job.restarts >= 1
+    assert [row["epoch"] for row in job.run.read_history()] == list(range(100))
+    print(f"\n{job.restarts} times at its time limit; each of 100 epochs once")
