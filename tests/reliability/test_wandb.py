@@ -102,6 +102,6 @@ def test_a_wandb_that_dies_is_one_warning_and_all_epochs_can_be_synced(
     sync = [sys.executable, "-m", "wandb", "sync", "--yes"]
     sync += sorted(map(str, (process.run.path / "wandb").glob("offline-run-*")))
     address = {"WANDB_BASE_URL": server.switch_on(), "WANDB_API_KEY": KEY}
-    subprocess.run(sync, env=os.environ | address, check=True, capture_output=True)
+    subprocess.run(sync, cwd=tmp_path, env=os.environ | address, check=True, capture_output=True)
     assert measured(server.rows) == [0, 1, 2, 3]
     assert len(server.runs) == 1
