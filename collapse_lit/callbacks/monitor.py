@@ -92,7 +92,14 @@ class Monitor(L.Callback):
                 self._warned = True
         self.measured_epoch = trainer.current_epoch
         for name, value in self.values.items():
-            pl_module.log(name, value, prog_bar=name in self.shown_in_progress_bar)
+            # Every rank has the same value; Lightning would ask each time whether to reduce it.
+            pl_module.log(
+                name,
+                value,
+                prog_bar=name in self.shown_in_progress_bar,
+                sync_dist=True,
+                reduce_fx="max",
+            )
 
 
 def linear_head(head: nn.Module) -> tuple[Tensor | None, Tensor | None]:

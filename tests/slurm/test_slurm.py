@@ -43,14 +43,25 @@ class Job:
         assert found is not None
         return found[1]
 
+    @property
+    def printed(self) -> str:
+        """The end of what the job has said, when it has had time to."""
+        time.sleep(2)
+        return self.log.read_text()[-3000:]
+
     def wait(self, happened: Callable[[], bool]) -> None:
-        """Wait until something has happened; a job in the queue is told to start now."""
+        """Wait until something has happened; a job in the queue is told to start now.
+
+        But not in the second in which it was stopped: the node would not take it back yet. SLURM by
+        itself leaves it two minutes.
+        """
         deadline = time.monotonic() + LONGEST
         while not happened():
             state = self.show("JobState")
-            assert state not in OVER, self.log.read_text()[-3000:]
-            assert time.monotonic() < deadline, self.log.read_text()[-3000:]
+            assert state not in OVER, self.slurm("scontrol", "show", "job", self.id) + self.printed
+            assert time.monotonic() < deadline, self.printed
             if state == "PENDING":
+                time.sleep(2)
                 self.slurm("scontrol", "update", f"jobid={self.id}", "StartTime=now")
             time.sleep(0.5)
 
