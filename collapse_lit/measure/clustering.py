@@ -16,6 +16,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.linalg import eigh
 
 FloatArray = NDArray[np.float32]
 IdArray = NDArray[np.int64]
@@ -184,7 +185,7 @@ def whitened(points: FloatArray) -> FloatArray:
     are too long by chance for clusters.
     """
     centred = points.astype(np.float64) - points.mean(axis=0, dtype=np.float64)
-    variances, axes = np.linalg.eigh(centred.T @ centred / len(points))
+    variances, axes = eigh(centred.T @ centred / len(points))
     scales = np.sqrt(np.maximum(variances, 1e-6 * max(variances[-1], 1e-12)))
     return np.ascontiguousarray(centred @ ((axes / scales) @ axes.T), dtype=np.float32)
 
@@ -199,7 +200,7 @@ def _by_shape(points: FloatArray) -> FloatArray:
     """
     squared = np.square(points).sum(axis=1, keepdims=True)
     directions = points / np.sqrt(np.maximum(squared, 1e-12))
-    _, axes = np.linalg.eigh((directions.T @ directions).astype(np.float64))
+    _, axes = eigh((directions.T @ directions).astype(np.float64))
     axes = axes[:, ::-1]
     axes = axes * np.sign(axes[np.abs(axes).argmax(axis=0), np.arange(axes.shape[1])])
     return np.ascontiguousarray(points @ axes.astype(np.float32))

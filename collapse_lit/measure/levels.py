@@ -17,6 +17,7 @@ from collapse_lit.measure.geometry import (
     squared_distances,
 )
 from collapse_lit.measure.statistics import ClassMeans, WithinClass
+from collapse_lit.measure.symmetric import principal_axes
 
 Classifier = Callable[[Tensor, Tensor], Tensor]  # projected residuals (p, n), labels (n,) → (n,)
 
@@ -201,10 +202,10 @@ def _vci(level: Level, scatter: Tensor) -> float:
     if not failed and pivots.min() > len(Sw) * EPS * pivots.max():
         root = torch.linalg.solve_triangular(L, B, upper=False)  # (d, r), G = rootᵀ root
     else:
-        eigenvalues, Q = torch.linalg.eigh(Sw)
-        if eigenvalues[-1] <= 0:  # every sample is its class mean
+        eigenvalues, Q = principal_axes(Sw)
+        if eigenvalues[0] <= 0:  # every sample is its class mean
             return (limit - rank) / limit
-        eigenvalues = eigenvalues.clamp(min=len(Sw) * EPS * float(eigenvalues[-1]))
+        eigenvalues = eigenvalues.clamp(min=len(Sw) * EPS * float(eigenvalues[0]))
         root = (Q.T @ B) / eigenvalues.sqrt()[:, None]
     left_over = 1 / (1 + torch.linalg.eigvalsh(root.T @ root))  # (r,)
     return (float(left_over.sum()) + (limit - rank)) / limit

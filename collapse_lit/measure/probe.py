@@ -19,7 +19,8 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from collapse_lit.measure.distributed import Group, max_over_ranks, sum_over_ranks
-from collapse_lit.measure.spaces import class_means, symmetric_product
+from collapse_lit.measure.spaces import class_means
+from collapse_lit.measure.symmetric import principal_axes, symmetric_product
 
 PENALTY = 1e-3  # mean cross-entropy + PENALTY / 2 * variance of the logits
 ROWS_AT_A_TIME = 4096  # float32 products of so many rows are summed in float64
@@ -140,8 +141,8 @@ def _whiten(
     for block in residuals.split(ROWS_AT_A_TIME):
         within += symmetric_product(block)
     within = sum_over_ranks(within, group) / counts.sum()
-    variance, axes = torch.linalg.eigh(within + between.T @ between)
-    keep = variance > NOISE_FLOOR * variance[-1]
+    variance, axes = principal_axes(within + between.T @ between)
+    keep = variance > NOISE_FLOOR * variance[0]
     whitening = axes[:, keep] / variance[keep].sqrt()
     centres = (means - mean) @ whitening  # (K, r)
     return mean, whitening, residuals @ whitening.float() + centres.float()[targets]

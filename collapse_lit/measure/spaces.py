@@ -17,10 +17,10 @@ from typing import Literal, cast
 
 import numpy as np
 import torch
-from scipy.linalg import eigh, get_blas_funcs
 from torch import Tensor
 
 from collapse_lit.measure.distributed import Group, sum_over_ranks
+from collapse_lit.measure.symmetric import principal_axes, symmetric_product
 
 ROWS_AT_A_TIME = 1024  # float64 copies of so many rows stay in a processor's cache
 NOISE_FLOOR = 1e-10  # axes with less than this share of the largest variance are rounding noise
@@ -142,16 +142,6 @@ def _blocks(features: Tensor, rows: Tensor, unit: bool) -> Iterator[Tensor]:
         yield torch.nn.functional.normalize(block, dim=1) if unit else block
 
 
-def symmetric_product(block: Tensor) -> Tensor:
-    """(d, d) product blockᵀ block; on the CPU by BLAS's syrk, at half the work of a product."""
-    if block.device.type != "cpu" or block.numel() == 0:
-        return block.T @ block
-    points = block.numpy()
-    upper = get_blas_funcs("syrk", (points,))(1.0, points.T)  # the other triangle is zero
-    upper = torch.from_numpy(upper)
-    return upper + upper.T - upper.diag().diag()
-
-
 def _scale(variances: Tensor) -> Tensor:
     """One factor for all coordinates: their root mean variance, 1 where nothing varies."""
     scale = variances.mean().sqrt()
@@ -160,10 +150,7 @@ def _scale(variances: Tensor) -> Tensor:
 
 def _leading_axes(covariance: Tensor, rank: int) -> tuple[Tensor, Tensor]:
     """The largest variances (r,) and their axes (d, r), noise directions left out."""
-    d = len(covariance)
-    values, vectors = eigh(covariance.cpu().numpy(), subset_by_index=(d - min(rank, d), d - 1))
-    variances = torch.from_numpy(values[::-1].copy()).to(covariance.device)
-    axes = torch.from_numpy(vectors[:, ::-1].copy()).to(covariance.device)
+    variances, axes = principal_axes(covariance, rank)
     varies = variances > NOISE_FLOOR * variances[0].clamp(min=torch.finfo(torch.float64).tiny)
     variances, axes = variances[varies], axes[:, varies]
     largest = axes.gather(0, axes.abs().argmax(dim=0, keepdim=True))

@@ -1,0 +1,36 @@
+"""Eigenvalues of the covariances that networks with dead features give."""
+
+import pytest
+import torch
+
+from collapse_lit.measure import fit_probe, neural_collapse
+from collapse_lit.measure.symmetric import principal_axes, symmetric_product
+
+
+def mostly_dead_features(seed: int) -> torch.Tensor:
+    """48 samples of 256 features, about 23 of them alive, from 1 down to 1e-12."""
+    generator = torch.Generator().manual_seed(seed)
+    alive = torch.randn(48, 256, generator=generator)
+    alive *= torch.rand(256, generator=generator) < 0.09
+    return alive * 10 ** (-12 * torch.rand(256, generator=generator))
+
+
+# On these MKL's divide and conquer, behind torch.linalg.eigh, was seen not to converge.
+@pytest.mark.parametrize("seed", [18, 1563, 1604, 2521])
+def test_dead_features_of_any_scale_can_be_probed_and_measured(seed: int) -> None:
+    features, labels = mostly_dead_features(seed), torch.arange(48) % 4
+    probe = fit_probe(features, labels, 4)
+    assert (probe.predict(features) == labels).double().mean() > 0.25
+    values = neural_collapse(features, labels, 4)
+    assert 0 <= values["vci"] <= 1
+
+
+def test_axes_are_those_of_the_matrix() -> None:
+    matrix = symmetric_product(mostly_dead_features(18).double())
+    values, axes = principal_axes(matrix)
+    torch.testing.assert_close(axes @ values.diag() @ axes.T, matrix, rtol=0, atol=1e-12)
+    torch.testing.assert_close(axes.T @ axes, torch.eye(256, dtype=torch.float64))
+    assert (values.diff() <= 0).all()
+    leading, some = principal_axes(matrix, rank=3)
+    torch.testing.assert_close(leading, values[:3])
+    torch.testing.assert_close((some.T @ axes[:, :3]).abs(), torch.eye(3, dtype=torch.float64))
