@@ -81,7 +81,9 @@ def posterior_of(candidate: Candidate, points: FloatArray, ids: IdArray) -> Floa
     if Space.parse(candidate.space).clusterer == "gmm":
         return mixture_posterior(points, ids, candidate.k, candidate.points).numpy()
     means = cluster_means(points, ids, candidate.k)
-    within = float(np.square(points - means[ids]).mean())
+    shares = np.bincount(ids, minlength=candidate.k) / len(ids)
+    total = np.einsum("nr,nr->", points, points, dtype=np.float64) / len(points)
+    within = (total - shares @ np.square(means).sum(axis=1)) / points.shape[1]
     squared = np.square(means).sum(axis=1) - 2 * candidate.points @ means.T  # but for ‖x‖²
     logits = torch.from_numpy(-squared / (2 * max(within, 1e-12)))
     return logits.softmax(dim=1).numpy()

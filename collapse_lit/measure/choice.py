@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from scipy.optimize import linear_sum_assignment
-from sklearn.metrics import confusion_matrix
 
 from collapse_lit.measure.candidate import (
     Candidate,
@@ -168,7 +167,9 @@ def _undivided(candidate: Candidate) -> ClassClusters:
 
 def _varying(points: FloatArray) -> FloatArray:
     """The points without columns that are zero throughout; at least one column."""
-    columns = np.flatnonzero(np.abs(points).max(axis=0))
+    columns = np.flatnonzero((points.max(axis=0) > 0) | (points.min(axis=0) < 0))
+    if len(columns) == points.shape[1]:
+        return points
     return np.ascontiguousarray(points[:, columns if len(columns) else [0]])
 
 
@@ -200,5 +201,5 @@ def _in_order_of_appearance(ids: IdArray, k: int) -> IdArray:
 def _aligned(posterior: FloatArray, ids: IdArray) -> FloatArray:
     """The posterior (n, k) with its columns permuted to agree best with ``ids``."""
     k = posterior.shape[1]
-    counts = confusion_matrix(ids, posterior.argmax(axis=1), labels=np.arange(k))
+    counts = np.bincount(ids * k + posterior.argmax(axis=1), minlength=k * k).reshape(k, k)
     return posterior[:, linear_sum_assignment(counts, maximize=True)[1]]

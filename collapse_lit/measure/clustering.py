@@ -27,8 +27,9 @@ STARTS: dict[Order, int] = {"variance": 3, "shape": 2}  # per rank, at least
 MOST_STARTS = 30
 POINTS_OF_A_START = 10_000  # small classes get this many points' worth of starts per rank
 ITERATIONS = 20  # at most
-SETTLED = 1e-4  # relative change of the k-means objective that ends it sooner
-FIRST_ITERATIONS, FINALISTS = 5, 2  # of restarts: all take the first, the best few go on
+SETTLED = 1e-4  # relative change of the k-means objective that ends it sooner, on a climb
+CONVERGED = 1e-6  # the same without a climb: in many dimensions nearly all of it is noise
+FIRST_ITERATIONS = 4  # of restarts: all take these, the best goes on
 POINTS_AT_FIRST = 1000  # a cluster, for the first iterations of restarts
 ALIKE = 0.01  # share of points in which clusters may differ and still count as the same
 SMALLEST_SHARE = 0.02  # of an even share: a cluster below it is an outlier, not a class
@@ -44,8 +45,8 @@ def kmeans(
 ) -> IdArray:
     """Faiss k-means on all points, in one thread.
 
-    All restarts take their first iterations on every so-manyth point; those that are alike by then
-    count as one, and the best few go on to the end on all points.
+    All restarts take their first iterations on every so-manyth point; the best goes on to the end
+    on all points.
 
     Args:
         points: (n, r) float32, n ≥ k.
@@ -60,14 +61,13 @@ def kmeans(
     Raises:
         ImportError: Faiss is not installed; the message names the extras.
     """
-    lloyd = Lloyd(points, k, device)
+    lloyd = Lloyd(points, k, device, CONVERGED)
     if restarts == 1:
         return lloyd.from_seed(seed).ids
-    first = Lloyd(points[:: max(len(points) // (POINTS_AT_FIRST * k), 1)], k, device)
+    first = Lloyd(points[:: max(len(points) // (POINTS_AT_FIRST * k), 1)], k, device, CONVERGED)
     begun = [first.from_seed(seed + restart, FIRST_ITERATIONS) for restart in range(restarts)]
-    finalists = _distinct(sorted(begun, key=_rounded_objective), k)[:FINALISTS]
-    ended = [lloyd.from_means(cluster_means(first.points, o.ids, k)) for o in finalists]
-    return min(ended, key=_rounded_objective).ids
+    best = min(begun, key=_rounded_objective)
+    return lloyd.from_means(cluster_means(first.points, best.ids, k)).ids
 
 
 def climb(
@@ -115,10 +115,16 @@ class Optimum:
 class Lloyd:
     """Faiss's k-means (Lloyd's iterations) on all of the points (n, r), from given starts."""
 
-    def __init__(self, points: FloatArray, k: int, device: torch.device | None = None) -> None:
+    def __init__(
+        self,
+        points: FloatArray,
+        k: int,
+        device: torch.device | None = None,
+        settled: float = SETTLED,
+    ) -> None:
         self.faiss = load_faiss()
         self.points = np.ascontiguousarray(points, dtype=np.float32)
-        self.k = k
+        self.k, self.settled = k, settled
         self.index = _flat_index(self.faiss, self.points.shape[1], device)
 
     def from_seed(self, seed: int, iterations: int = ITERATIONS) -> Optimum:
@@ -144,7 +150,7 @@ class Lloyd:
         clustering.check_input_data_for_NaNs = False  # whoever calls has looked
         if hasattr(clustering, "init_method"):  # newer Faiss
             clustering.init_method = faiss.ClusteringInitMethod_KMEANS_PLUS_PLUS
-            clustering.early_stop_threshold = SETTLED
+            clustering.early_stop_threshold = self.settled
         if centroids is not None:
             faiss.copy_array_to_vector(centroids.ravel(), clustering.centroids)
         # Threads that wait for one another made this twenty times slower on a busy machine

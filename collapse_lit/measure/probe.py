@@ -20,7 +20,7 @@ from torch.nn.functional import cross_entropy
 
 from collapse_lit.measure.distributed import Group, max_over_ranks, sum_over_ranks
 from collapse_lit.measure.spaces import class_means
-from collapse_lit.measure.symmetric import principal_axes, symmetric_product
+from collapse_lit.measure.symmetric import principal_axes, scatter
 
 PENALTY = 1e-3  # mean cross-entropy + PENALTY / 2 * variance of the logits
 ROWS_AT_A_TIME = 4096  # float32 products of so many rows are summed in float64
@@ -137,9 +137,7 @@ def _whiten(
     shares = (counts / counts.sum()).double()
     mean = shares @ means
     between = (means - mean) * shares.sqrt()[:, None]
-    within = torch.zeros(len(mean), len(mean), dtype=torch.float64, device=features.device)
-    for block in residuals.split(ROWS_AT_A_TIME):
-        within += symmetric_product(block)
+    within = scatter(residuals.split(ROWS_AT_A_TIME), like=mean)
     within = sum_over_ranks(within, group) / counts.sum()
     variance, axes = principal_axes(within + between.T @ between)
     keep = variance > NOISE_FLOOR * variance[0]

@@ -120,9 +120,11 @@ def recover(
     found = [coordinates(features, coarse, len(counts), s, group) for s in spaces]
     widths = [f.shape[1] for f in found]
     everyone = concat_over_ranks(torch.cat(found, dim=1), group).cpu()  # (N, Σ r)
-    index_of, coarse_of = concat_over_ranks(torch.stack([index, coarse], dim=1), group).cpu().T
-    order = index_of.argsort()
-    index_of, coarse_of, everyone = index_of[order], coarse_of[order], everyone[order]
+    labels = concat_over_ranks(torch.stack([index, coarse], dim=1), group).cpu()
+    index_of, coarse_of = labels.T.contiguous()  # (N,) each
+    if not (index_of[1:] > index_of[:-1]).all():
+        order = index_of.argsort()
+        index_of, coarse_of, everyone = index_of[order], coarse_of[order], everyone[order]
     if (index_of[1:] == index_of[:-1]).any():
         raise ValueError("a sample id occurs twice in index: was the data padded?")
 

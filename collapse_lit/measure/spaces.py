@@ -20,9 +20,9 @@ import torch
 from torch import Tensor
 
 from collapse_lit.measure.distributed import Group, sum_over_ranks
-from collapse_lit.measure.symmetric import principal_axes, symmetric_product
+from collapse_lit.measure.symmetric import principal_axes, scatter
 
-ROWS_AT_A_TIME = 1024  # float64 copies of so many rows stay in a processor's cache
+ROWS_AT_A_TIME = 2048  # float64 copies of so many rows stay in a processor's cache
 NOISE_FLOOR = 1e-10  # axes with less than this share of the largest variance are rounding noise
 
 EMBEDDED_FROM = 50  # principal coordinates that t-SNE and UMAP start from
@@ -104,19 +104,20 @@ def coordinates(
         rows = torch.where(coarse == c)[0]
         residuals = _Residuals(features, rows, means[c], space.unit)
         if space.kind == "raw":
-            points = torch.cat(list(residuals.blocks()))  # (n_c, d)
-            squares = sum_over_ranks(points.square().sum(dim=0), group)  # (d,)
-            points = points / _scale(squares / max(count, 1))
-        else:
-            scatter = torch.zeros(d, d, dtype=torch.float64, device=features.device)
+            squares = means.new_zeros(d)
             for block in residuals.blocks():
-                scatter += symmetric_product(block)
-            covariance = sum_over_ranks(scatter, group) / max(count, 1)
+                squares += block.square().sum(dim=0)
+            scale = _scale(sum_over_ranks(squares, group) / max(count, 1))
+            points = [(block / scale).float() for block in residuals.blocks()]
+        else:
+            total = scatter(residuals.blocks(), like=features)
+            covariance = sum_over_ranks(total, group) / max(count, 1)
             variances, axes = _leading_axes(covariance, min(width, max(count // 16, 1)))
             axes = axes / (variances.sqrt() if space.kind == "white" else _scale(variances))
-            points = torch.cat([block @ axes for block in residuals.blocks()])  # (n_c, r)
+            points = [(block @ axes).float() for block in residuals.blocks()]
         # rounded from float64, so that it does not depend on the sharding
-        result[rows, : points.shape[1]] = points.float()
+        for part, block in zip(rows.split(ROWS_AT_A_TIME), points, strict=True):
+            result[part, : block.shape[1]] = block
     return result
 
 

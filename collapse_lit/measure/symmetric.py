@@ -1,18 +1,33 @@
-"""Symmetric matrices: their product from residuals, their eigenvalues and axes."""
+"""Symmetric matrices: the scatter of residuals, eigenvalues and axes."""
+
+from collections.abc import Iterable
 
 import torch
 from scipy.linalg import eigh, get_blas_funcs
 from torch import Tensor
 
 
-def symmetric_product(block: Tensor) -> Tensor:
-    """(d, d) product blockᵀ block; on the CPU by BLAS's syrk, at half the work of a product."""
-    if block.device.type != "cpu" or block.numel() == 0:
-        return block.T @ block
-    points = block.numpy()
-    upper = get_blas_funcs("syrk", (points,))(1.0, points.T)  # the other triangle is zero
-    upper = torch.from_numpy(upper)
-    return upper + upper.T - upper.diag().diag()
+def scatter(blocks: Iterable[Tensor], like: Tensor) -> Tensor:
+    """Σ blockᵀ block over blocks of rows (B, d): float64 (d, d), each product in its block's dtype.
+
+    On the CPU by BLAS's syrk, at half the work of a product.
+
+    Args:
+        blocks: the rows, in one block or many.
+        like: a tensor (…, d), for the shape and device where there is no block.
+    """
+    d = like.shape[-1]
+    total = torch.zeros(d, d, dtype=torch.float64, device=like.device)
+    if like.device.type != "cpu":
+        for block in blocks:
+            total += block.T @ block
+        return total
+    upper = total.numpy()
+    for block in blocks:
+        if block.numel():
+            points = block.numpy()
+            upper += get_blas_funcs("syrk", (points,))(1.0, points.T)  # lower triangle: zero
+    return total + total.triu(1).T
 
 
 def principal_axes(matrix: Tensor, rank: int | None = None) -> tuple[Tensor, Tensor]:

@@ -21,8 +21,8 @@ class FastCNN(nn.Module):
     "94 % on CIFAR-10 in 3.29 seconds on a single GPU", arXiv 2404.00498). The first layer is not
     learnt: it turns 2×2 patches into uncorrelated coordinates of unit variance, each with either
     sign, by the statistics of the training images (``initialise_from``). Convolutions start out as
-    the identity on their first channels. BatchNorm learns no scale, its shifts fast, and its running
-    statistics follow the last few batches, as a short run with a large rate needs.
+    the identity on their first channels. BatchNorm learns no scale, but its shifts fast, and its
+    running statistics follow the last few batches, as a short run with a large rate needs.
 
     Args:
         in_channels: channels C of the images.
