@@ -11,11 +11,6 @@ import lightning as L
 import yaml
 from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
-from lightning.pytorch.plugins.environments import (
-    ClusterEnvironment,
-    SLURMEnvironment,
-    TorchElasticEnvironment,
-)
 from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
@@ -28,6 +23,7 @@ from collapse_lit.callbacks.resumption import Resumption
 from collapse_lit.callbacks.seeding import EpochSeed
 from collapse_lit.data import CoarseDataModule
 from collapse_lit.errors import UserError
+from collapse_lit.launchers import cluster_environment, join_processes
 from collapse_lit.models import CoarseClassifier
 from collapse_lit.report import build_report, print_summary
 from collapse_lit.tracking.checkpoints import WholeCheckpointIO, check_space, newest_checkpoint
@@ -203,6 +199,7 @@ class FitCLI(LightningCLI):
             raise UserError(
                 "trainer.max_epochs: say how many epochs to train; 0 measures the untrained network"
             )
+        join_processes(self.config.trainer)
         if not self.config.trainer.fast_dev_run:
             self.run_directory.create()
             if rank_zero_only.rank == 0:  # type: ignore[attr-defined]
@@ -232,7 +229,10 @@ class FitCLI(LightningCLI):
             enable_progress_bar=isinstance(progress, ProgressBar)
             and asked.enable_progress_bar is not False,
             default_root_dir=run.path,
-            plugins=[*(self.config_init.trainer.plugins or []), WholeCheckpointIO(), *_cluster()],
+            plugins=[
+                *(self.config_init.trainer.plugins or []),
+                *(WholeCheckpointIO(), *cluster_environment()),
+            ],
             num_sanity_val_steps=0,
             use_distributed_sampler=False,  # our loaders shard without padding
             enable_autolog_hparams=False,  # W&B gets the whole configuration instead
@@ -244,13 +244,6 @@ class FitCLI(LightningCLI):
     def _defaults(self) -> dict[str, Any]:
         unset = self.parser.get_defaults()
         return yaml.safe_load(self.parser.dump(unset, skip_unset=False, skip_validation=True))
-
-
-def _cluster() -> list[ClusterEnvironment]:
-    """SLURM, where it and not torchrun started this process; the batch script requeues the job."""
-    if TorchElasticEnvironment.detect() or not SLURMEnvironment.detect():
-        return []
-    return [SLURMEnvironment(auto_requeue=False)]
 
 
 def check_same_experiment(
