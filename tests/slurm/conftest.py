@@ -1,4 +1,4 @@
-"""A SLURM of one node on this machine's loopback, for one test session. Needs root."""
+"""A SLURM of two nodes on this machine's loopback, for one test session. Needs root."""
 
 import os
 import shutil
@@ -20,11 +20,10 @@ AuthInfo=socket={path}/munge.socket
 SlurmUser=root
 SlurmdUser=root
 StateSaveLocation={path}/state
-SlurmdSpoolDir={path}/spool
+SlurmdSpoolDir={path}/spool.%n
 SlurmctldPidFile={path}/slurmctld.pid
-SlurmdPidFile={path}/slurmd.pid
+SlurmdPidFile={path}/slurmd.%n.pid
 SlurmctldPort={first}
-SlurmdPort={second}
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 SelectType=select/cons_tres
@@ -32,8 +31,8 @@ SelectTypeParameters=CR_CPU
 ReturnToService=2
 KillWait=30
 OverTimeLimit=0
-NodeName={host} NodeAddr=127.0.0.1 CPUs=2 State=UNKNOWN
-PartitionName=debug Nodes={host} Default=YES MaxTime=INFINITE State=UP
+NodeName=node[1-2] NodeHostname={host} NodeAddr=127.0.0.1 Port=[{second},{third}] CPUs=2
+PartitionName=debug Nodes=node[1-2] Default=YES MaxTime=INFINITE State=UP
 """
 
 
@@ -45,21 +44,25 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., st
         pytest.skip(f"needs root and Debian's slurm-wlm and munge ({', '.join(missing)})")
     path = tmp_path_factory.mktemp("slurm")
     path.chmod(0o755)
-    first, second = _free_ports()
-    conf = CONF.format(host=socket.gethostname(), path=path, first=first, second=second)
+    first, second, third = _free_ports()
+    conf = CONF.format(
+        host=socket.gethostname(), path=path, first=first, second=second, third=third
+    )
     (path / "slurm.conf").write_text(conf)
     (path / "munge.key").write_bytes(os.urandom(128))
     (path / "munge.key").chmod(0o400)
     os.environ.update(SLURM_CONF=str(path / "slurm.conf"), GLOO_SOCKET_IFNAME="lo")
+    os.environ["MASTER_ADDR"] = "127.0.0.1"  # no name server knows node1
     munge = [f"--{name}-file={path}/munge.{name}" for name in ("key", "pid", "log", "seed")]
     commands = (
         ["munged", "--foreground", "--force", f"--socket={path}/munge.socket", *munge],
         ["slurmctld", "-D"],
-        ["slurmd", "-D", "-N", socket.gethostname()],
+        ["slurmd", "-D", "-N", "node1"],
+        ["slurmd", "-D", "-N", "node2"],
     )
     daemons = []
     for command in commands:
-        with (path / f"{command[0]}.out").open("wb") as log:
+        with (path / f"{command[0]}-{len(daemons)}.out").open("wb") as log:
             program = str(shutil.which(command[0], path=SEARCH))
             daemons.append(
                 subprocess.Popen([program, *command[1:]], stdout=log, stderr=subprocess.STDOUT)
@@ -73,7 +76,7 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., st
 
     try:
         deadline = time.monotonic() + 60
-        while call("sinfo", "--noheader", "--format=%T") != "idle":
+        while call("sinfo", "--noheader", "--format=%T %D") != "idle 2":
             assert time.monotonic() < deadline, _logs(path)
             time.sleep(1)
         yield call
@@ -87,11 +90,12 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., st
 SEARCH = f"{os.environ.get('PATH', '')}:/usr/sbin"
 
 
-def _free_ports() -> tuple[int, int]:
-    with socket.socket() as first, socket.socket() as second:
-        for one in (first, second):
+def _free_ports() -> list[int]:
+    with socket.socket() as first, socket.socket() as second, socket.socket() as third:
+        sockets = (first, second, third)
+        for one in sockets:
             one.bind(("127.0.0.1", 0))
-        return first.getsockname()[1], second.getsockname()[1]
+        return [one.getsockname()[1] for one in sockets]
 
 
 def _logs(path: Path) -> str:

@@ -21,17 +21,21 @@ Slurm = Callable[..., str]
 
 
 class Job:
-    """One submitted run of two tasks."""
+    """One submitted run of two tasks, on one node or on two."""
 
-    def __init__(self, slurm: Slurm, run_dir: Path, epochs: int, *options: str) -> None:
+    def __init__(
+        self, slurm: Slurm, run_dir: Path, epochs: int, *options: str, nodes: int = 1
+    ) -> None:
         self.slurm, self.run, self.epochs = slurm, RunDirectory(run_dir), epochs
         self.log = run_dir.with_suffix(".out")
         self.id = slurm(
-            *("sbatch", "--parsable", "--ntasks-per-node=2", f"--output={self.log}", *options),
+            *("sbatch", "--parsable", f"--nodes={nodes}", f"--ntasks-per-node={2 // nodes}"),
+            *(f"--output={self.log}", *options),
             *(f"--chdir={ROOT}", str(ROOT / "configs/cluster/job.sbatch")),
             *(sys.executable, "-m", "collapse_lit", "fit"),
             *("--config", "configs/quickstart.yaml", "--run_dir", str(run_dir)),
-            *("--trainer.accelerator", "cpu", "--trainer.devices", "2", "--trainer.num_nodes", "1"),
+            *("--trainer.num_nodes", f"{nodes}", "--trainer.devices", f"{2 // nodes}"),
+            *("--trainer.accelerator", "cpu"),
             *("--model.backbone_args", "{width: 4}", "--trainer.limit_train_batches", "6"),
             *("--trainer.enable_model_summary", "false", "--wandb.mode", "offline"),
             *("--trainer.max_epochs", str(epochs)),
@@ -50,17 +54,16 @@ class Job:
         return self.log.read_text()[-3000:]
 
     def wait(self, happened: Callable[[], bool]) -> None:
-        """Wait until something has happened; a job in the queue is told to start now.
+        """Wait until something has happened; a stopped job need not wait for its two minutes.
 
-        But not in the second in which it was stopped: the node would not take it back yet. SLURM by
-        itself leaves it two minutes.
+        But not start in the second that it was stopped in: the node would not take it back yet.
         """
         deadline = time.monotonic() + LONGEST
         while not happened():
             state = self.show("JobState")
             assert state not in OVER, self.slurm("scontrol", "show", "job", self.id) + self.printed
             assert time.monotonic() < deadline, self.printed
-            if state == "PENDING":
+            if state == "PENDING" and self.show("Reason") == "BeginTime":
                 time.sleep(2)
                 self.slurm("scontrol", "update", f"jobid={self.id}", "StartTime=now")
             time.sleep(0.5)
@@ -111,9 +114,30 @@ def test_requeued_and_signalled_it_ends_as_if_it_had_not_been(
     print(f"\n{job.restarts} restarts; {len(files)} W&B files, one id; nothing differs")
 
 
-def test_at_its_time_limit_it_goes_back_into_the_queue(slurm: Slurm, tmp_path: Path) -> None:
-    job = Job(slurm, tmp_path / "run", 100, "--time=1", "--signal=USR1@20")
+def test_two_nodes_do_what_one_does_also_when_stopped(
+    slurm: Slurm, tmp_path: Path, whole: RunDirectory
+) -> None:
+    job = Job(slurm, tmp_path / "run", 10, nodes=2)
+    job.wait_for_epoch(3)
+    slurm("scancel", "--signal=USR1", job.id)
+    job.wait(lambda: job.restarts == 1)
     job.wait_for_end()
-    assert job.restarts >= 1
-    assert [row["epoch"] for row in job.run.read_history()] == list(range(100))
-    print(f"\n{job.restarts} times at its time limit; each of 100 epochs once")
+    assert job.run.history.read_bytes() == whole.history.read_bytes()
+    print(f"\n{job.restarts} restart on two nodes; nothing differs from one node")
+
+
+def test_at_its_time_limit_it_goes_back_into_the_queue(slurm: Slurm, tmp_path: Path) -> None:
+    """Twice. SLURM looks every half minute whose time is near: 60 to 90 seconds after the start."""
+    job = Job(slurm, tmp_path / "run", 10_000, "--time=2", "--signal=USR1@30")
+    done = [0]
+    for restart in (1, 2):
+        job.wait(lambda count=restart: job.restarts == count)
+        done.append(len(job.run.read_history()))
+        job.wait_for_epoch(done[-1] + 1)
+    assert done == sorted(set(done)), "a start has added no epoch"
+    said = job.printed
+    slurm("scancel", job.id)
+    assert "DUE TO TIME LIMIT" not in said
+    epochs = [row["epoch"] for row in job.run.read_history()]
+    assert epochs == list(range(len(epochs)))
+    print(f"\ntwice at its time limit, with {done[1]} and {done[2]} epochs done; each once")
