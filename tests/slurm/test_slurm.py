@@ -118,12 +118,16 @@ def test_two_nodes_do_what_one_does_also_when_stopped(
     slurm: Slurm, tmp_path: Path, whole: RunDirectory
 ) -> None:
     job = Job(slurm, tmp_path / "run", 10, nodes=2)
+    job.wait(lambda: f"{job.id}.0 " in slurm("squeue", "--steps", "--noheader"))
+    slurm("scancel", "--signal=USR1", job.id)  # before the run can listen
+    job.wait(lambda: job.restarts == 1)
+    assert "srun ended with 138" in job.printed
     job.wait_for_epoch(3)
     slurm("scancel", "--signal=USR1", job.id)
-    job.wait(lambda: job.restarts == 1)
+    job.wait(lambda: job.restarts == 2)
     job.wait_for_end()
     assert job.run.history.read_bytes() == whole.history.read_bytes()
-    print(f"\n{job.restarts} restart on two nodes; nothing differs from one node")
+    print(f"\n{job.restarts} restarts on two nodes; nothing differs from one node")
 
 
 def test_at_its_time_limit_it_goes_back_into_the_queue(slurm: Slurm, tmp_path: Path) -> None:
