@@ -38,7 +38,10 @@ def run_grid(arguments: Sequence[str]) -> None:
     write_whole(asked.run_dir / SWEEP, asked.sweep.read_bytes())
     index = os.environ.get("SLURM_ARRAY_TASK_ID")
     if index is not None:
-        name = list(cells)[int(index) % len(cells)]
+        if int(index) >= len(cells):
+            print(f"{asked.sweep} has {len(cells)} cells: task {index} has nothing to do")
+            return
+        name = list(cells)[int(index)]
         command = fit_command(name, cells[name], asked.run_dir, options)
         print(f"{name}: {shlex.join(command)}", flush=True)
         os.execv(command[0], command)  # signals and exit code are the run's own

@@ -67,6 +67,7 @@ def test_the_cell_chosen_without_fine_labels_need_not_be_the_best(tmp_path: Path
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("one_figure", "cells_in_process")
 def test_cells_are_run_once_and_reported(tmp_path: Path, capfd) -> None:
     sweep = tmp_path / "two.yaml"
     sweep.write_text(
@@ -102,6 +103,9 @@ def test_a_task_of_a_slurm_array_is_its_cell(tmp_path: Path, monkeypatch) -> Non
     assert main(["grid", "--sweep", str(PAPER), "--run_dir", str(tmp_path), *TINY]) == 0
     assert f"--run_dir={tmp_path / NAMES[1]}" in became[0]
     assert became[0][-2:] == ["--model.lr=0.1", "--model.weight_decay=0.0005"]
+    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "9")  # not cell 0 again, in which another task trains
+    assert main(["grid", "--sweep", str(PAPER), "--run_dir", str(tmp_path), *TINY]) == 0
+    assert len(became) == 1
 
 
 @pytest.mark.slow
