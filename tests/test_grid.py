@@ -13,7 +13,8 @@ from wandb.wandb_agent import Agent
 from collapse_lit import grid
 from collapse_lit.cli import main
 from collapse_lit.grid import PAPER_GRID, grid_cells, read_sweep
-from collapse_lit.report.grid import grid_figure, markdown_table, read_cells
+from collapse_lit.report.grid import grid_figure, markdown_table
+from collapse_lit.report.grid_rows import read_cells
 from collapse_lit.tracking.run_directory import RunDirectory
 
 ROOT = Path(__file__).parents[1]

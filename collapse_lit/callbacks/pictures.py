@@ -2,10 +2,13 @@
 
 import time
 import warnings
+from collections.abc import Callable
+from typing import Any
 
 import lightning as L
 from lightning.pytorch.callbacks import Checkpoint
 
+from collapse_lit.callbacks.thumbnails import keep_thumbnails
 from collapse_lit.measure.selection import select_epoch
 from collapse_lit.report.figures import run_figures, save_figure
 from collapse_lit.tracking.run_directory import RunDirectory
@@ -16,10 +19,10 @@ SHARE_OF_TIME = 0.05
 
 
 class RunPictures(Checkpoint):
-    """Redraws ``figures/*.png`` during training, and shows them in W&B.
+    """Redraws ``figures/*.png`` during training, and shows them in W&B; keeps thumbnails once.
 
     To Lightning this is a checkpoint callback: those come last at the end of an epoch, after the
-    history that the figures are drawn from is written. A figure that fails is a warning, once.
+    history that the figures are drawn from is written. A picture that fails is a warning, once.
 
     Args:
         run: Where the history is, and where the figures go.
@@ -35,16 +38,25 @@ class RunPictures(Checkpoint):
         """Draw on rank 0, as often as the time allows."""
         if not trainer.is_global_zero or trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
+        self._try(keep_thumbnails, self.run, trainer)
         last = trainer.current_epoch + 1 == trainer.max_epochs
         if last or self.drawing <= SHARE_OF_TIME * (time.monotonic() - self.started):
             before = time.monotonic()
-            try:
-                self._draw(trainer)
-            except Exception as error:
-                if not self._warned:
-                    warnings.warn(f"could not draw the figures: {error!r}", stacklevel=2)
-                self._warned = True
+            self._try(self._draw, trainer)
             self.drawing += time.monotonic() - before
+
+    def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Keep the thumbnails of a network that is measured but not trained."""
+        if trainer.state.fn == "validate" and trainer.is_global_zero:
+            self._try(keep_thumbnails, self.run, trainer)
+
+    def _try(self, do: Callable[..., None], *arguments: Any) -> None:
+        try:
+            do(*arguments)
+        except Exception as error:
+            if not self._warned:
+                warnings.warn(f"could not draw the figures: {error!r}", stacklevel=3)
+            self._warned = True
 
     def _draw(self, trainer: L.Trainer) -> None:
         history = self.run.read_history()

@@ -200,10 +200,10 @@ def scatter_points(train: Features, found: Recovery, group: Group) -> dict[str, 
 
     Returns:
         ``xy`` (n, 2), ``coarse``, ``cluster``, ``fine`` (-1 without fine labels), ``index``: the
-        same samples on every rank, whichever holds them.
+        same samples on every rank, whichever holds them, and at every epoch.
     """
     total = sum_over_ranks(train.index.new_tensor([len(train.index)]), group)
-    stride = max(1, int(total) // POINTS_IN_PICTURE)
+    stride = max(1, -(-int(total) // POINTS_IN_PICTURE))
     # Samples are often sorted by class: a multiplicative hash picks evenly from all of them.
     kept = (train.index * 2654435761 % 2**32) % stride == 0
     fine = torch.full_like(train.coarse, -1) if train.fine is None else train.fine

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+import torch
+from PIL import Image
 from torch import Tensor
 
 
@@ -16,6 +18,16 @@ class Split:
 
     images: Tensor
     labels: Tensor
+
+    @property
+    def has_pictures(self) -> bool:
+        """Whether its images can be looked at: vectors cannot."""
+        return self.images.dtype == torch.uint8
+
+    def picture(self, row: int) -> Image.Image:
+        """One image as RGB, grey unless it has three channels."""
+        pixels = self.images[row].permute(1, 2, 0).contiguous().cpu().numpy()
+        return Image.fromarray(pixels if pixels.shape[2] == 3 else pixels[..., 0]).convert("RGB")
 
 
 @dataclass(frozen=True, eq=False)

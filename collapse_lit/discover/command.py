@@ -228,7 +228,7 @@ def _discover(source: Source, k: Any, seed: int, out: Path, console: Console) ->
     chosen = choose_members(samples, found)
     summary = summarise(samples, found, chosen, agree(samples, found), k)
     write_tables(folder, samples, found, summary)
-    write_page(folder.report, summary, hang(samples, chosen))
+    write_page(folder.report, summary, hang(samples, chosen), samples, found)
     print_summary(summary, console)
     for title, path, hint in (
         ("Report", folder.report, ""),

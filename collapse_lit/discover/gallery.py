@@ -73,17 +73,24 @@ def hang(samples: Samples, chosen: Sequence[Members]) -> list[Strips]:
 
 def thumbnail(samples: Samples, row: int) -> str | None:
     """A sample's picture as a small JPEG in base64, None if there is none or it is broken."""
-    if samples.picture is None:
-        return None
-    try:
-        picture = samples.picture(row)
-    except (OSError, ValueError, Image.DecompressionBombError):
+    picture = picture_of(samples, row)
+    if picture is None:
         return None
     if max(picture.size) > SIDE:
         picture = ImageOps.fit(picture, (SIDE, SIDE))
     buffer = io.BytesIO()
     picture.save(buffer, "JPEG", quality=85)
     return base64.b64encode(buffer.getvalue()).decode()
+
+
+def picture_of(samples: Samples, row: int) -> Image.Image | None:
+    """A sample's picture, None if there is none or it is broken."""
+    if samples.picture is None:
+        return None
+    try:
+        return samples.picture(row)
+    except (OSError, ValueError, Image.DecompressionBombError):
+        return None
 
 
 def _of_class(samples: Samples, classes: SubClasses, most: int) -> list[Members]:

@@ -1,40 +1,89 @@
-"""``report.html`` of a discovery: one self-contained page, every name in it escaped."""
+"""``report.html`` of a discovery: what was found in each class, to look at and to name."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+import numpy as np
 
-from collapse_lit.discover.gallery import Strips
+from collapse_lit.discover.discovery import Discovery, SubClasses
+from collapse_lit.discover.gallery import Strips, picture_of
+from collapse_lit.discover.samples import Samples
 from collapse_lit.discover.terminal import VERDICTS
-from collapse_lit.tracking.run_directory import write_whole
+from collapse_lit.pages import make_sprite
+from collapse_lit.pages import write_page as write
+from collapse_lit.pages.charts import Chart, scatter
+
+POINTS = 2000  # in the scatters of all classes together
+FEWEST = 40  # in one of them, where the class has as many
 
 
-def write_page(path: Path, summary: Mapping[str, Any], gallery: Sequence[Strips]) -> None:
+def write_page(
+    path: Path,
+    summary: Mapping[str, Any],
+    gallery: Sequence[Strips],
+    samples: Samples,
+    found: Discovery,
+) -> None:
     """Write the page.
 
     Args:
         path: where to.
         summary: what ``clusters.json`` says.
         gallery: tiles of each cluster, in the order of their numbers.
+        samples: what was looked into.
+        found: what was found.
     """
-    environment = Environment(
-        loader=PackageLoader("collapse_lit.discover"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+    shown = [points_shown(classes, len(samples)) for classes in found.classes]
+    drawn = [c.rows.numpy()[some] for c, some in zip(found.classes, shown, strict=True)]
+    rows = np.concatenate(drawn)
+    sprite = make_sprite(rows.tolist(), (picture_of(samples, row) for row in rows.tolist()))
+    tiles = dict(
+        zip(rows.tolist(), [-1] * len(rows) if sprite is None else sprite.tiles(rows), strict=True)
     )
-    page = environment.get_template("discovery.html.jinja").render(
-        summary=summary,
-        agreement=summary.get("agreement"),
-        gallery=gallery,
-        pictures=any(tile.jpeg for strips in gallery for tile in strips.typical),
-        verdicts=VERDICTS,
-        counts={
+    values = {
+        "summary": summary,
+        "agreement": summary.get("agreement"),
+        "gallery": gallery,
+        "pictures": any(tile.jpeg for strips in gallery for tile in strips.typical),
+        "verdicts": VERDICTS,
+        "counts": {
             verdict: sum(entry["verdict"] == verdict for entry in summary["classes"])
             for verdict in VERDICTS
         },
-    )
-    write_whole(path, page.encode())
+        "planes": [
+            plane(samples, found, classes, some, tiles)
+            for classes, some in zip(found.classes, shown, strict=True)
+        ],
+        "sprite": sprite,
+    }
+    write(path, "collapse_lit.discover", "discovery.html.jinja", values)
+
+
+def points_shown(classes: SubClasses, total: int) -> np.ndarray:
+    """Places of the class's samples that its scatter shows: a share of all points, at random."""
+    size = len(classes.rows)
+    most = max(FEWEST, POINTS * size // total)
+    return np.sort(np.random.default_rng(0).permutation(size)[:most])
+
+
+def plane(
+    samples: Samples,
+    found: Discovery,
+    classes: SubClasses,
+    some: np.ndarray,
+    tiles: Mapping[int, int],
+) -> Chart:
+    """Some samples of a class in the plane that shows its clusters best."""
+    rows = classes.rows.numpy()[some].tolist()
+    first = found.first_cluster(classes.coarse)
+    clusters = (classes.ids.numpy()[some] + first).tolist()
+    names = {cluster: f"cluster {cluster}" for cluster in range(first, first + classes.k)}
+    what = "" if samples.paths is not None else "sample "
+    sure = classes.confidence.numpy()[some].tolist()
+    tips = [
+        [tiles[row], names[cluster], f"confidence {p:.2f}", f"{what}{samples.name_of(row)}"]
+        for row, cluster, p in zip(rows, clusters, sure, strict=True)
+    ]
+    label = f"samples of {samples.coarse_names[classes.coarse]} by cluster"
+    return scatter(classes.xy.numpy()[some], clusters, names, [0] * len(rows), tips, label)

@@ -5,13 +5,11 @@ from typing import Any
 
 import torch
 import yaml
-from PIL import Image
-from torch import Tensor
 
 from collapse_lit.data import CoarseDataModule
 from collapse_lit.data.imagefolder import list_images
 from collapse_lit.data.sources import GaussianMixture
-from collapse_lit.discover.samples import Picture, Samples, check_features, make_samples
+from collapse_lit.discover.samples import Samples, check_features, make_samples
 from collapse_lit.errors import UserError
 from collapse_lit.features import extract_features
 from collapse_lit.models import CoarseClassifier
@@ -40,13 +38,13 @@ def run_samples(path: Path, layer: str | None = None, split: str = "train") -> S
     model, layer = _classifier(checkpoint), layer or "head"
     found = extract_features(model, data.clean_dataloaders()[split], layer)
     hierarchy = data.hierarchy
-    images = getattr(data.labelled, split).images
+    images = getattr(data.labelled, split)
     return make_samples(
         check_features(found.features.numpy(), f"{path}, layer {layer}"),
         [hierarchy.coarse_names[c] for c in found.coarse.tolist()],
         None if found.fine is None else [hierarchy.fine_names[f] for f in found.fine.tolist()],
         _paths(data, split),
-        picture=_pictures(images) if images.dtype == torch.uint8 else None,
+        picture=images.picture if images.has_pictures else None,
         origin={"run": str(path), "checkpoint": checkpoint.name, "layer": layer, "split": split},
         extracted=True,
     )
@@ -83,13 +81,3 @@ def _paths(data: CoarseDataModule, split: str) -> list[str] | None:
     return [
         str(path) for path in list_images(folder if folder.is_dir() else data.root / "val").files
     ]
-
-
-def _pictures(images: Tensor) -> Picture:
-    """Pictures of images (N, C, H, W) uint8 by row, grey unless there are three channels."""
-
-    def picture(row: int) -> Image.Image:
-        pixels = images[row].permute(1, 2, 0).contiguous().numpy()
-        return Image.fromarray(pixels if pixels.shape[2] == 3 else pixels[..., 0]).convert("RGB")
-
-    return picture

@@ -10,7 +10,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from collapse_lit.report.figures import BLUE, GREY, ORANGE, RED, save_figure
+from collapse_lit.report.curves import BLUE, GREY, ORANGE, RED
+from collapse_lit.report.figures import save_figure
 from collapse_lit.report.terminal import number
 from collapse_lit.tracking.run_directory import Row, RunDirectory, write_json, write_whole
 

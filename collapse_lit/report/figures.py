@@ -10,10 +10,9 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from collapse_lit.pages.names import plain_for_paper
+from collapse_lit.report.curves import COLLAPSE, LABEL_FREE, NC1, RED, Curve, recovery_curves
 from collapse_lit.tracking.run_directory import Row, write_whole
-
-# Okabe & Ito's palette: told apart with any colour vision.
-BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#7F7F7F"
 
 
 def run_figures(
@@ -34,7 +33,7 @@ def run_figures(
         yield "collapse", collapse_figure(history)
     named: Mapping[str, np.ndarray] = snapshots[max(snapshots)] if snapshots else {}
     fine_names, coarse_names = (
-        [str(name) for name in named[key]] if key in named else None
+        [plain_for_paper(str(name)) for name in named[key]] if key in named else None
         for key in ("fine_names", "coarse_names")
     )
     distances = {e: s["class_distances"] for e, s in snapshots.items() if "class_distances" in s}
@@ -50,20 +49,9 @@ def recovery_figure(history: Sequence[Row], selected: Mapping[str, Any] | None) 
     """Recovery against epoch, between its floor and its ceiling, with NC1 on a second axis."""
     figure = Figure(figsize=(8, 4.8), layout="constrained")
     axes = figure.add_subplot()
-    curves = [
-        ("recovery/probe_test", "ceiling: probe on true fine labels, test", GREY, "--"),
-        ("recovery/clp_test", "cluster-and-linear-probe, test", BLUE, "-"),
-        ("recovery/acc", "clusters, train", GREEN, "-"),
-        ("recovery/acc_raw", "k-means on raw features, train", ORANGE, "-"),
-        ("recovery/floor", "floor: random clusters, test", GREY, ":"),
-    ]
-    if not any("recovery/acc" in row for row in history):
-        curves = [
-            ("recovery/stability", "stability (label-free)", BLUE, "-"),
-            ("recovery/silhouette", "silhouette (label-free)", GREEN, "-"),
-        ]
-    for key, label, colour, style in curves:
-        _curve(axes, history, key, label=label, color=colour, linestyle=style)
+    curves = recovery_curves(history)
+    for curve in curves:
+        _draw(axes, history, curve)
     if selected is not None:
         axes.axvline(selected["epoch"], color=RED, linewidth=1, alpha=0.7)
         axes.annotate(
@@ -77,11 +65,11 @@ def recovery_figure(history: Sequence[Row], selected: Mapping[str, Any] | None) 
             color=RED,
         )
     axes.set(xlabel="epoch", ylabel="accuracy on fine labels", ylim=(0, 1.02))
-    if "recovery/acc" not in history[-1]:
+    if curves is LABEL_FREE:
         axes.set_ylabel("score")
     axes.grid(alpha=0.25)
     collapse = axes.twinx()
-    _curve(collapse, history, "collapse/nc1", label="NC1 (right axis)", color=RED, linewidth=1)
+    _draw(collapse, history, NC1)
     collapse.set(yscale="log", ylabel="NC1, coarse labels")
     handles, labels = axes.get_legend_handles_labels()
     more_handles, more_labels = collapse.get_legend_handles_labels()
@@ -99,34 +87,10 @@ def recovery_figure(history: Sequence[Row], selected: Mapping[str, Any] | None) 
 def collapse_figure(history: Sequence[Row]) -> Figure:
     """NC1 to NC4 against epoch, on training and test features, coarse and fine."""
     figure = Figure(figsize=(9, 6), layout="constrained")
-    panels = [
-        ("NC1: within-class variability", ["nc1", "nc1_trace", "cdnv"], "log"),
-        ("NC2: equal norms, equal angles", ["nc2_equinorm", "nc2_equiangular", "nc2_etf"], "log"),
-        ("NC3: head against class means", ["nc3"], "log"),
-        ("NC4: not the nearest class mean", ["nc4"], "linear"),
-    ]
-    for axes, (title, keys, scale) in zip(figure.subplots(2, 2).flat, panels, strict=True):
-        for key, colour in zip(keys, (BLUE, ORANGE, GREEN), strict=False):
-            _curve(axes, history, f"collapse/{key}", label=f"{key}, train", color=colour)
-            _curve(
-                axes,
-                history,
-                f"collapse_test/{key}",
-                label=f"{key}, test",
-                color=colour,
-                linestyle="--",
-                linewidth=1,
-            )
-        if keys[0] == "nc1":
-            _curve(
-                axes,
-                history,
-                "collapse_fine/nc1",
-                label="nc1 of the fine classes, train",
-                color=RED,
-                linestyle="-.",
-            )
-        axes.set(title=title, xlabel="epoch", yscale=scale)
+    for axes, panel in zip(figure.subplots(2, 2).flat, COLLAPSE, strict=True):
+        for curve in panel.curves:
+            _draw(axes, history, curve)
+        axes.set(title=panel.title, xlabel="epoch", yscale=panel.scale)
         axes.grid(alpha=0.25)
         if axes.lines:
             axes.legend(fontsize=7)
@@ -202,9 +166,16 @@ def save_figure(figure: Figure, path: Path) -> None:
     write_whole(path, buffer.getvalue())
 
 
-def _curve(axes: Axes, history: Sequence[Row], key: str, **style: Any) -> None:
+def _draw(axes: Axes, history: Sequence[Row], curve: Curve) -> None:
     """Draw one metric where the history has it; a point where there is only one epoch."""
-    points = [(row["epoch"], row[key]) for row in history if row.get(key) is not None]
+    points = curve.points(history)
     if points:
-        epochs, values = zip(*points, strict=True)
-        axes.plot(epochs, values, marker="." if len(points) < 30 else None, markersize=4, **style)
+        axes.plot(
+            *zip(*points, strict=True),
+            marker="." if len(points) < 30 else None,
+            markersize=4,
+            label=curve.label,
+            color=curve.colour,
+            linestyle=curve.style,
+            linewidth=curve.width,
+        )

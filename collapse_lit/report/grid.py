@@ -1,4 +1,4 @@
-"""The cells of a grid: one table, one heat map, from their histories alone."""
+"""The cells of a grid side by side: one table, one heat map, one page."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,34 +11,18 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from collapse_lit.measure.choice import choice_score
-from collapse_lit.measure.selection import select_epoch
-from collapse_lit.report.figures import RED, save_figure
+from collapse_lit.report.curves import RED
+from collapse_lit.report.figures import save_figure
+from collapse_lit.report.grid_page import write_grid_page
+from collapse_lit.report.grid_rows import COLUMNS, MARKS, NOTE, read_cells
 from collapse_lit.report.terminal import number
-from collapse_lit.tracking.run_directory import Row, RunDirectory, write_json, write_whole
+from collapse_lit.tracking.run_directory import Row, write_json, write_whole
 
 SWEEP = "sweep.yaml"  # beside the cells: what the grid is of
-COLUMNS: Sequence[tuple[str, str]] = (
-    ("epoch", "epoch"),
-    ("test/acc_coarse", "coarse, test"),
-    ("collapse/nc1", "NC1"),
-    ("recovery/acc_raw", "raw, train"),
-    ("recovery/acc", "recovered, train"),
-    ("recovery/floor", "floor, test"),
-    ("recovery/clp_test", "recovered, test"),
-    ("recovery/probe_test", "ceiling, test"),
-    ("score", "label-free score"),
-)
-MARKS = {"chosen": "●", "best": "★"}
-NOTE = """\
-Each cell at the epoch chosen without fine labels. ● the cell chosen by the same rule, (separation +
-0.186) × stability, without fine labels; ★ the cell in which most is recovered on the test set,
-which only fine labels can tell.
-"""
 
 
 def build_grid(run_dir: Path, names: Sequence[str]) -> None:
-    """Write ``grid.md``, ``grid.json`` and ``figures/grid.png``; print the table.
+    """Write ``grid.md``, ``grid.json``, ``figures/grid.png`` and ``report.html``; print the table.
 
     Args:
         run_dir: Where the cells' run directories are, and the sweep's file.
@@ -56,41 +40,14 @@ def build_grid(run_dir: Path, names: Sequence[str]) -> None:
     if len(axes) == 2 and any(row["recovery/clp_test"] is not None for row in rows):
         save_figure(grid_figure(rows, names, axes), run_dir / "figures" / "grid.png")
         written.append("figures/grid.png")
+    write_grid_page(run_dir, rows, names, axes)
+    written.append("report.html")
     console.print(terminal_table(rows))
     console.print("● chosen without fine labels  ★ most recovered on test", highlight=False)
     if len(rows) < len(names):
         console.print(f"{len(rows)} of {len(names)} cells have been measured", highlight=False)
     for name in written:
         console.print(str(run_dir / name), highlight=False, soft_wrap=True)
-
-
-def read_cells(run_dir: Path, names: Sequence[str]) -> list[Row]:
-    """The measured cells, each at its epoch chosen without fine labels.
-
-    Returns:
-        Rows with ``cell``, the keys of :data:`COLUMNS` (None where there is no such measure), and
-        whether the cell is ``chosen`` and ``best``; one is each, where its measure is there.
-    """
-    rows = []
-    for name in names:
-        history = RunDirectory(run_dir / name).read_history()
-        if history:
-            rows.append({"cell": name, **_comparable(history)})
-    for mark, key in (("chosen", "score"), ("best", "recovery/clp_test")):
-        known = [row for row in rows if row[key] is not None]
-        first = max(known, key=lambda row: row[key]) if known else None
-        for row in rows:
-            row[mark] = row is first
-    return rows
-
-
-def _comparable(history: Sequence[Row]) -> Row:
-    selected = select_epoch(history)
-    if selected is None:
-        return {key: history[-1].get(key) for key, _ in COLUMNS}
-    row = next(row for row in history if row["epoch"] == selected["epoch"])
-    score = choice_score(row["recovery/separation"], row.get("recovery/stability", 1.0))
-    return {**{key: row.get(key) for key, _ in COLUMNS}, "score": score}
 
 
 def markdown_table(rows: Sequence[Row]) -> str:

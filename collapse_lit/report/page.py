@@ -1,24 +1,21 @@
-"""``report.html``: one self-contained page about a run."""
+"""``report.html`` of a run: one self-contained page, from the run directory alone."""
 
-import base64
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader
+import numpy as np
+import yaml
 
 from collapse_lit.errors import UserError
 from collapse_lit.measure.selection import select_epoch
+from collapse_lit.pages import Sprite, write_page
 from collapse_lit.report.figures import run_figures, save_figure
 from collapse_lit.report.terminal import LINES
-from collapse_lit.tracking.run_directory import RunDirectory, write_whole
+from collapse_lit.tracking.run_directory import Row, RunDirectory
 
-CAPTIONS = {
-    "recovery": "How well the hidden fine classes are found, between floor and ceiling.",
-    "collapse": "How far the features have collapsed onto the coarse classes.",
-    "distances": "How far fine classes are from each other: first, middle and last snapshot.",
-    "residuals": "What is left inside each coarse class at the chosen epoch.",
-}
+Snapshots = Mapping[int, Mapping[str, np.ndarray]]
 
 
 def build_report(run_dir: str | Path) -> Path:
@@ -34,29 +31,112 @@ def build_report(run_dir: str | Path) -> Path:
             f"{run.path} is no run directory with measured epochs: there is no {run.history.name} "
             "with a line in it"
         )
-    selected = select_epoch(history)
-    figures = []
-    for name, figure in run_figures(history, run.read_snapshots(), selected):
-        path = run.figures / f"{name}.png"
-        save_figure(figure, path)
-        encoded = base64.b64encode(path.read_bytes()).decode()
-        figures.append({"name": name, "caption": CAPTIONS[name], "png": encoded})
-    template = Environment(
-        loader=PackageLoader("collapse_lit.report"), autoescape=True
-    ).get_template("run.html.jinja")
-    page = template.render(
-        name=run.path.name,
-        identity=_read_json(run.identity),
-        config=run.config.read_text() if run.config.exists() else "",
-        first=history[0],
-        last=history[-1],
-        lines=[(key, title) for key, title, _ in LINES if key in history[-1]],
-        selected=selected,
-        chosen=next((r for r in history if selected and r["epoch"] == selected["epoch"]), None),
-        figures=figures,
-    )
-    write_whole(run.report, page.encode())
+    selected, snapshots = select_epoch(history), run.read_snapshots()
+    for name, figure in run_figures(history, snapshots, selected):
+        save_figure(figure, run.figures / f"{name}.png")
+    sprite = _thumbnails(run)
+    charts = _charts(history, snapshots, selected, sprite)
+    values = {**_words(run, history, selected), **charts, "sprite": sprite}
+    write_page(run.report, "collapse_lit.report", "run.html.jinja", values)
     return run.report
+
+
+def _thumbnails(run: RunDirectory) -> Sprite | None:
+    kept = run.read_thumbnails()
+    try:
+        return None if kept is None else Sprite.from_arrays(kept)
+    except (KeyError, TypeError) as error:
+        raise UserError(
+            f"run_dir: {run.thumbnails} holds no thumbnails; remove it to draw without it"
+        ) from error
+
+
+def _charts(
+    history: Sequence[Row],
+    snapshots: Snapshots,
+    selected: Mapping[str, Any] | None,
+    sprite: Sprite | None,
+) -> dict[str, Any]:
+    """Everything that is drawn, None or empty where the data do not allow it."""
+    from collapse_lit.report import charts  # Plotly takes a second to import
+
+    named = snapshots[max(snapshots)] if snapshots else {}
+    fine_names, coarse_names = (
+        [str(name) for name in named[key]] if key in named else None
+        for key in ("fine_names", "coarse_names")
+    )
+    chosen = selected["epoch"] if selected else None
+    distances = {e: s["class_distances"] for e, s in snapshots.items() if "class_distances" in s}
+    scatters = {epoch: s for epoch, s in snapshots.items() if "xy" in s}
+    scatter_epoch = chosen if chosen in scatters else max(scatters, default=None)
+    found: dict[str, Any] = {
+        "coarse_names": coarse_names,
+        "fine_names": fine_names,
+        "recovery": None,
+        "collapse": list(charts.collapse_charts(history)),
+        "distances": None,
+        "scatter_epoch": scatter_epoch,
+        "residuals": [],
+    }
+    if any("recovery/separation" in row for row in history):
+        found["recovery"] = charts.recovery_chart(history, selected)
+    if distances:
+        frames, shown = charts.distance_frames(distances, chosen)
+        names = fine_names or [str(fine) for fine in range(len(distances[max(distances)]))]
+        heat_map = charts.distance_chart(frames["frames"], shown, names)
+        found["distances"] = {"chart": heat_map, "frames": frames, "shown": shown}
+    if scatter_epoch is not None:
+        points = scatters[scatter_epoch]
+        found["residuals"] = list(charts.residual_charts(points, fine_names, coarse_names, sprite))
+        found["told"] = bool((points["fine"] >= 0).all())
+    return found
+
+
+def _words(
+    run: RunDirectory, history: Sequence[Row], selected: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """Everything that is said."""
+    identity = _read_json(run.identity)
+    config = run.config.read_text() if run.config.exists() else ""
+    chosen = next((r for r in history if selected and r["epoch"] == selected["epoch"]), None)
+    return {
+        "name": run.path.resolve().name,
+        "identity": identity,
+        "facts": _facts(config, identity),
+        "config": config,
+        "first": history[0],
+        "last": history[-1],
+        "lines": [(key, title) for key, title, _ in LINES if key in history[-1]],
+        "selected": selected,
+        "spaces": sorted(set(selected["space"] or [])) if selected else [],
+        "chosen": chosen,
+        "measured": len(history),
+    }
+
+
+def _facts(config: str, identity: Mapping[str, Any]) -> dict[str, Any]:
+    """What was trained, as far as the run's files say so."""
+    try:
+        options = yaml.safe_load(config) or {}
+    except yaml.YAMLError:
+        options = {}
+    data, model = (
+        ({}, {})
+        if not isinstance(options, dict)
+        else (
+            options.get("data") or {},
+            options.get("model") or {},
+        )
+    )
+    facts = {
+        "data": data.get("source"),
+        "network": model.get("backbone"),
+        "started": identity.get("started"),
+        "seed": identity.get("seed"),
+        "commit": identity.get("git_commit"),
+        "W&B run": identity.get("wandb_id"),
+    }
+    return {name: value for name, value in facts.items() if value is not None}
 
 
 def _read_json(path: Path) -> dict[str, Any]:

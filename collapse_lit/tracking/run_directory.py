@@ -40,6 +40,7 @@ class RunDirectory:
         self.checkpoints = self.path / "checkpoints"
         self.last_checkpoint = self.checkpoints / "last.ckpt"
         self.snapshots = self.path / "snapshots"
+        self.thumbnails = self.snapshots / "thumbnails.npz"
         self.figures = self.path / "figures"
         self.report = self.path / "report.html"
 
@@ -135,9 +136,7 @@ class RunDirectory:
 
     def write_snapshot(self, epoch: int, arrays: Mapping[str, Any]) -> None:
         """Keep what the pictures of one epoch are drawn from."""
-        buffer = io.BytesIO()
-        np.savez_compressed(buffer, allow_pickle=False, **arrays)
-        write_whole(self.snapshots / f"epoch_{epoch:03d}.npz", buffer.getvalue())
+        _write_arrays(self.snapshots / f"epoch_{epoch:03d}.npz", arrays)
 
     def read_snapshots(self) -> dict[int, dict[str, np.ndarray]]:
         """Arrays of every snapshot by epoch, oldest first.
@@ -145,16 +144,39 @@ class RunDirectory:
         Raises:
             UserError: One is broken, or would execute code.
         """
-        snapshots = {}
-        for path in sorted(self.snapshots.glob("epoch_*.npz")):
-            try:
-                with np.load(path, allow_pickle=False) as arrays:
-                    snapshots[int(path.stem.removeprefix("epoch_"))] = dict(arrays)
-            except (OSError, ValueError, BadZipFile) as error:
-                raise UserError(
-                    f"run_dir: {path} cannot be read ({error}); remove it to draw without it"
-                ) from error
+        snapshots = {
+            int(path.stem.removeprefix("epoch_")): _read_arrays(path)
+            for path in self.snapshots.glob("epoch_*.npz")
+        }
         return dict(sorted(snapshots.items()))
+
+    def write_thumbnails(self, arrays: Mapping[str, Any]) -> None:
+        """Keep small pictures of the samples that are in every snapshot's scatter."""
+        _write_arrays(self.thumbnails, arrays)
+
+    def read_thumbnails(self) -> dict[str, np.ndarray] | None:
+        """What :meth:`write_thumbnails` kept; None where there are no pictures.
+
+        Raises:
+            UserError: The file is broken, or would execute code.
+        """
+        return _read_arrays(self.thumbnails) if self.thumbnails.exists() else None
+
+
+def _write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, allow_pickle=False, **arrays)
+    write_whole(path, buffer.getvalue())
+
+
+def _read_arrays(path: Path) -> dict[str, np.ndarray]:
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return dict(arrays)
+    except (OSError, ValueError, BadZipFile) as error:
+        raise UserError(
+            f"run_dir: {path} cannot be read ({error}); remove it to draw without it"
+        ) from error
 
 
 def write_whole(path: Path, content: bytes) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from plotly.offline import get_plotlyjs
 
 from collapse_lit.cli import main
 
@@ -47,6 +48,7 @@ def test_without_fine_labels_nothing_claims_accuracy(planted, capsys) -> None:
     assert discover(*planted.files, "--out", str(out)) == 0
     said = capsys.readouterr().out
     for text in (said, *(path.read_text() for path in out.iterdir())):
+        text = text.replace(get_plotlyjs(), "")
         assert "accura" not in text.lower()
         assert "mutual" not in text.lower()
     planted.write(fine=planted.fine)
@@ -57,18 +59,31 @@ def test_without_fine_labels_nothing_claims_accuracy(planted, capsys) -> None:
 
 
 class Tags(HTMLParser):
-    """Every tag of a page that may run something, and every picture."""
+    """Every tag of a page that may run something, every picture, and what its charts hold."""
 
     def __init__(self) -> None:
         super().__init__()
         self.active: list[str] = []
         self.pictures: list[str] = []
+        self.held: list[dict] = []
+        self._data = False
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag in ("script", "iframe") or any(name.startswith("on") for name, _ in attrs):
+        self._data = tag == "script" and dict(attrs).get("type") == "application/json"
+        runs = tag in ("script", "iframe") and not self._data
+        if runs or any(name.startswith("on") for name, _ in attrs):
             self.active.append(tag)
         if tag == "img":
             self.pictures.append(dict(attrs)["alt"] or "")
+
+    def handle_data(self, data: str) -> None:
+        if self._data:
+            self.held.append(json.loads(data))
+            self._data = False
+
+    @property
+    def charts(self) -> list[dict]:
+        return [held for held in self.held if "layout" in held]
 
 
 EVIL = "<script>alert('1')</script>"
@@ -84,10 +99,10 @@ def test_names_are_escaped_in_the_page(planted) -> None:
     page = (out / "report.html").read_text()
     tags = Tags()
     tags.feed(page)
-    assert tags.active == []
+    assert tags.active == ["script", "script"]  # Plotly's and ours
     assert set(tags.pictures) == {ATTRIBUTE}
     assert "&lt;script&gt;" in page
-    assert "<script" not in page
+    assert EVIL not in page
 
 
 def test_the_gallery_shows_members_of_each_cluster(planted) -> None:
@@ -101,6 +116,31 @@ def test_the_gallery_shows_members_of_each_cluster(planted) -> None:
     assert tags.pictures == ["tabby.jpg"] * 24 + ["siamese.jpg"] * 24 + ["dog.jpg"] * 8
     cat = json.loads((out / "clusters.json").read_text())["classes"][0]
     assert cat["clusters"][1]["medoid"] == "siamese.jpg"
+    assert len([held for held in tags.held if "uri" in held]) == 1
+    siamese = tags.charts[0]["data"][1]
+    assert (siamese["name"], len(siamese["customdata"])) == ("cluster 1", 150)
+    tile, *said = siamese["customdata"][0]
+    assert tile >= 0
+    assert said == ["cluster 1", "confidence 1.00", "siamese.jpg"]
+
+
+def test_points_without_pictures_have_their_number(planted) -> None:
+    out = planted.folder / "found"
+    assert discover(*planted.files, "--out", str(out)) == 0
+    tags = Tags()
+    tags.feed((out / "report.html").read_text())
+    assert [held for held in tags.held if "uri" in held] == []
+    assert tags.charts[1]["data"][0]["customdata"][0][0] == -1
+    assert tags.charts[1]["data"][0]["customdata"][0][3] == "sample 2"
+
+
+def test_the_page_says_that_sub_structure_is_doubtful(planted) -> None:
+    out = planted.folder / "found"
+    assert discover(*planted.files, "--k", "{dog: 3}", "--out", str(out)) == 0
+    page = (out / "report.html").read_text()
+    section = page.split('<section id="class-1">')[1].split("</section>")[0]
+    assert '<span class="verdict doubtful">doubtful</span>' in section
+    assert "doubtful: 3 clusters describe it no better than one" in section
 
 
 def test_a_folder_of_images_from_discovery_to_prediction(photos: Path, tmp_path: Path) -> None:

@@ -1,0 +1,26 @@
+"""Small pictures of the samples in the scatter, kept once a run: the report shows them."""
+
+import lightning as L
+
+from collapse_lit.callbacks.monitor import Monitor
+from collapse_lit.data.labelled import LabelledImages
+from collapse_lit.pages.sprite import make_sprite
+from collapse_lit.tracking.run_directory import RunDirectory
+
+
+def keep_thumbnails(run: RunDirectory, trainer: L.Trainer) -> None:
+    """Write them, unless they are there, or nothing is known to be in the scatter yet.
+
+    Vectors have no picture, and a data module of another make may have none either.
+    """
+    labelled = getattr(getattr(trainer, "datamodule", None), "labelled", None)
+    if run.thumbnails.exists() or not isinstance(labelled, LabelledImages):
+        return
+    train = labelled.train
+    monitors = [callback for callback in trainer.callbacks if isinstance(callback, Monitor)]  # type: ignore[attr-defined]
+    shown = [monitor.pictures["index"] for monitor in monitors if "index" in monitor.pictures]
+    if not shown or not train.has_pictures:
+        return
+    sprite = make_sprite(shown[0], (train.picture(row) for row in shown[0].tolist()))
+    if sprite is not None:
+        run.write_thumbnails(sprite.arrays)

@@ -1,0 +1,106 @@
+"""Charts for the pages, by Plotly; the page's script gives them its colours, light or dark.
+
+Plotly reads a part of HTML in every text that it draws, so a name goes through ``plain``.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+
+from collapse_lit.pages.names import cut, plain
+
+# Okabe & Ito's palette, told apart with any colour vision; legible on light and dark ground.
+PALETTE = ("#1F83C4", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#B8A900", "#7F7F7F")
+SYMBOLS = ("circle", "x", "diamond", "square", "triangle-up", "cross", "star", "hexagon")
+BELOW = {"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom", "x": 0}
+NAMES_SHOWN = 30  # classes up to which every one is named at an axis
+
+
+@dataclass(frozen=True)
+class Chart:
+    """One chart as the page holds it.
+
+    Attributes:
+        figure: data and layout, in plain types.
+        height: of the chart, in pixels.
+        label: what it shows, for those who cannot see it.
+    """
+
+    figure: dict[str, Any]
+    height: int
+    label: str
+
+
+def chart(traces: Sequence[Any], layout: dict[str, Any], height: int, label: str) -> Chart:
+    """A chart of Plotly traces, close to its neighbours."""
+    close = {"margin": {"l": 8, "r": 8, "t": 24, "b": 8}, "template": None}
+    figure = go.Figure(list(traces), {**close, **layout})
+    return Chart(json.loads(figure.to_json()), height, label)
+
+
+def axis(title: str = "", **more: Any) -> dict[str, Any]:
+    """An axis that makes room for its labels."""
+    return {"title": {"text": title}, "automargin": True, **more}
+
+
+def named_axis(names: Sequence[str], **more: Any) -> dict[str, Any]:
+    """An axis with a place for each name; long names are cut there, and whole when hovered."""
+    if len(names) > NAMES_SHOWN:
+        return axis(type="category", showticklabels=False, **more)
+    ticks = [plain(cut(name)) for name in names]
+    places = list(range(len(names)))
+    return axis(type="category", tickmode="array", tickvals=places, ticktext=ticks, **more)
+
+
+def scatter(
+    xy: np.ndarray,
+    groups: Sequence[int],
+    names: Mapping[int, str],
+    symbols: Sequence[int],
+    tips: Sequence[Sequence[Any]],
+    label: str,
+) -> Chart:
+    """Points in a plane, one colour a group.
+
+    Args:
+        xy: (n, 2) where they are.
+        groups: the number of each point's group.
+        names: what the legend calls each group.
+        symbols: a small number for each point, which sets its shape.
+        tips: for each point its tile in the page's sprite, or -1, and lines of text: what the page
+            shows when it is pointed at.
+        label: as for :class:`Chart`.
+    """
+    traces = []
+    for place, group in enumerate(sorted(set(groups))):
+        mine = [i for i, of in enumerate(groups) if of == group]
+        traces.append(
+            go.Scatter(
+                x=np.round(xy[mine, 0], 4).tolist(),
+                y=np.round(xy[mine, 1], 4).tolist(),
+                mode="markers",
+                name=plain(cut(names[group], 24)),
+                marker={
+                    "color": PALETTE[place % len(PALETTE)],
+                    "symbol": [SYMBOLS[symbols[i] % len(SYMBOLS)] for i in mine],
+                    "size": 7,
+                    "opacity": 0.8,
+                },
+                customdata=[list(tips[i]) for i in mine],
+                hoverinfo="none",  # the page shows a picture and lines of its own
+            )
+        )
+    bare = {"showticklabels": False, "showgrid": False, "zeroline": False, "title": {"text": ""}}
+    layout = {
+        "xaxis": bare,
+        "yaxis": bare,
+        "hovermode": "closest",
+        "legend": BELOW,
+        "showlegend": True,
+        "meta": "tips",
+    }
+    return chart(traces, layout, 320, label)

@@ -1,0 +1,74 @@
+"""Writes a page: a template in the base template's frame, everything that it needs inside."""
+
+import base64
+import hashlib
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from collapse_lit.tracking.run_directory import write_whole
+
+
+def write_page(path: Path, package: str, template: str, values: Mapping[str, Any]) -> None:
+    """Write an HTML file, whole or not at all.
+
+    Args:
+        path: Where to.
+        package: The package whose ``templates/`` hold the template; it extends ``base.html.jinja``.
+        template: Its name.
+        values: What it shows. Every text in it is escaped.
+    """
+    page = _environment(package).get_template(template).render(**values)
+    write_whole(path, page.encode())
+
+
+@cache
+def _environment(package: str) -> Environment:
+    environment = Environment(
+        loader=ChoiceLoader([PackageLoader("collapse_lit.pages"), PackageLoader(package)]),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"number": number, "percent": percent, "short": short}
+    environment.globals |= {"style": _static("style.css"), "scripts": _scripts()}
+    return environment
+
+
+def _scripts() -> Mapping[str, str]:
+    """The scripts of a page by the hash that its content policy allows them by.
+
+    A browser then runs these and no other: nothing that a name could smuggle in.
+    """
+    from plotly.offline import get_plotlyjs  # takes a second
+
+    return {_hash(code): Markup(code) for code in (get_plotlyjs(), _static("page.js"))}
+
+
+def _hash(code: str) -> str:
+    return f"sha256-{base64.b64encode(hashlib.sha256(code.encode()).digest()).decode()}"
+
+
+def _static(name: str) -> Markup:
+    return Markup(files("collapse_lit.pages").joinpath("static", name).read_text())
+
+
+def number(value: float | None, digits: int = 2) -> str:
+    """That many decimals; a dash for no value."""
+    return "–" if value is None else f"{value:.{digits}f}"
+
+
+def short(value: float | None) -> str:
+    """Four significant digits, whatever the size; a dash for no value."""
+    return "–" if value is None else f"{value:.4g}"
+
+
+def percent(value: float | None) -> str:
+    """Per cent with one decimal; a dash for no value."""
+    return "–" if value is None else f"{100 * value:.1f} %"

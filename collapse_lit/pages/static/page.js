@@ -1,0 +1,115 @@
+"use strict";
+// Charts are Plotly's. Here is only what ties them to the page: its colours, the picture of a point,
+// and the slider of a heat map. Text from the data is set as text, never as HTML.
+
+const TOUCH = matchMedia("(pointer: coarse)").matches;
+const dark = matchMedia("(prefers-color-scheme: dark)");
+const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+const held = (element) => JSON.parse(element.querySelector("script").textContent);
+
+function template() {
+  const axis = {
+    gridcolor: colour("--line"), linecolor: colour("--line"), zerolinecolor: colour("--line"),
+    tickfont: { color: colour("--soft") }, title: { font: { color: colour("--soft") } },
+  };
+  const bar = { tickfont: { color: colour("--soft") }, outlinewidth: 0, title: { font: { color: colour("--soft") } } };
+  return {
+    layout: {
+      paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
+      font: { family: "system-ui, sans-serif", size: 12, color: colour("--ink") },
+      xaxis: axis, yaxis: axis, legend: { bgcolor: "rgba(0,0,0,0)" },
+      hoverlabel: { bgcolor: colour("--paper"), bordercolor: colour("--line"), font: { color: colour("--ink") } },
+      annotationdefaults: { font: { color: colour("--soft") }, arrowcolor: colour("--soft") },
+      shapedefaults: { line: { color: colour("--soft") } },
+    },
+    data: { heatmap: [{ colorbar: bar }] },
+  };
+}
+
+const drawn = new Map(); // by element: a promise of its chart
+
+function draw(element) {
+  if (drawn.has(element)) return drawn.get(element);
+  const { data, layout } = held(element);
+  const plot = element.querySelector(".plot");
+  const more = { template: template(), autosize: true, ...(TOUCH ? { dragmode: false } : {}) };
+  const options = { responsive: true, displayModeBar: false };
+  const promise = Plotly.newPlot(plot, data, { ...layout, ...more }, options).then(() => {
+    if (layout.meta === "tips") showTips(plot);
+    if (layout.meta === "links") plot.on("plotly_click", follow);
+    return plot;
+  });
+  drawn.set(element, promise);
+  return promise;
+}
+
+function follow(event) {
+  const link = event.points[0].customdata;
+  if (link) location.href = link;
+}
+
+// The picture of a point, and what is known of it.
+const tip = document.getElementById("tip");
+const picture = tip.querySelector(".picture");
+const spriteElement = document.getElementById("sprite");
+const sprite = spriteElement && JSON.parse(spriteElement.textContent);
+
+function showTips(plot) {
+  const show = (event) => {
+    const [tile, ...lines] = event.points[0].customdata;
+    tip.querySelector("figcaption").replaceChildren(
+      ...lines.map((line) => Object.assign(document.createElement("div"), { textContent: line })));
+    picture.hidden = tile < 0;
+    if (tile >= 0) {
+      const side = picture.clientWidth || 96, columns = sprite.columns;
+      picture.style.backgroundImage = `url("${sprite.uri}")`;
+      picture.style.backgroundSize = `${columns * side}px auto`;
+      picture.style.backgroundPosition = `${-(tile % columns) * side}px ${-Math.floor(tile / columns) * side}px`;
+    }
+    tip.hidden = false;
+    place(plot, event.points[0]);
+  };
+  plot.on("plotly_hover", show);
+  plot.on("plotly_click", show);
+  plot.on("plotly_unhover", () => { if (!TOUCH) tip.hidden = true; });
+}
+
+function place(plot, point) {
+  const box = plot.getBoundingClientRect();
+  const x = box.left + point.xaxis._offset + point.xaxis.c2p(point.x);
+  const y = box.top + point.yaxis._offset + point.yaxis.c2p(point.y);
+  const width = tip.offsetWidth, height = tip.offsetHeight, gap = 12;
+  const left = x + gap + width < document.documentElement.clientWidth ? x + gap : x - gap - width;
+  const top = Math.min(Math.max(y - height / 2, 4), innerHeight - height - 4);
+  tip.style.left = `${Math.max(left, 4)}px`;
+  tip.style.top = `${top}px`;
+}
+
+addEventListener("scroll", () => { tip.hidden = true; }, { passive: true });
+
+// The epochs of a heat map.
+for (const element of document.querySelectorAll(".slider")) {
+  const { epochs, frames } = held(element);
+  const [range, output] = [element.querySelector("input"), element.querySelector("output")];
+  const show = async () => {
+    output.textContent = `epoch ${epochs[range.value]}`;
+    const plot = await draw(document.getElementById(element.dataset.for));
+    Plotly.restyle(plot, { z: [frames[range.value]] });
+  };
+  range.addEventListener("input", show);
+}
+
+// A chart is drawn when it comes near the window: a page may have many.
+const near = new IntersectionObserver((entries) => {
+  for (const entry of entries) {
+    if (entry.isIntersecting) {
+      near.unobserve(entry.target);
+      draw(entry.target);
+    }
+  }
+}, { rootMargin: "400px" });
+for (const element of document.querySelectorAll(".chart")) near.observe(element);
+
+dark.addEventListener("change", () => {
+  for (const promise of drawn.values()) promise.then((plot) => Plotly.relayout(plot, { template: template() }));
+});

@@ -1,0 +1,157 @@
+"""The charts of a run's page, from its history and snapshots; figures.py draws them for paper."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+
+from collapse_lit.pages.charts import BELOW, Chart, axis, chart, named_axis, scatter
+from collapse_lit.pages.names import categories
+from collapse_lit.pages.sprite import Sprite
+from collapse_lit.report.curves import COLLAPSE, LABEL_FREE, NC1, Curve, recovery_curves
+from collapse_lit.tracking.run_directory import Row
+
+LOG = {"type": "log", "tickmode": "auto", "tickformat": "~g", "zeroline": False}
+DASHES = {"-": "solid", "--": "dash", ":": "dot", "-.": "dashdot"}
+Matrix = list[list[float | None]]
+
+MOST_EPOCHS = 40  # of a heat map
+MOST_NUMBERS = 400_000  # in all of them together: they must fit in a page
+
+
+def recovery_chart(history: Sequence[Row], selected: Mapping[str, Any] | None) -> Chart:
+    """Recovery against epoch, between its floor and its ceiling, with NC1 on a second axis."""
+    curves = recovery_curves(history)
+    traces = [_line(history, curve, "%{y:.3f}") for curve in curves]
+    traces.append(_line(history, NC1, "%{y:.3~e}").update(yaxis="y2"))
+    title = "score" if curves is LABEL_FREE else "accuracy on fine labels"
+    layout = {
+        "xaxis": axis("epoch"),
+        "yaxis": axis(title, range=[0, 1.02]),
+        "yaxis2": axis("NC1", overlaying="y", side="right", showgrid=False, **LOG),
+        "hovermode": "x unified",
+        "legend": BELOW,
+        **({} if selected is None else _marked(selected["epoch"], history)),
+    }
+    return chart(traces, layout, 480, "recovery and NC1 against epoch")
+
+
+def collapse_charts(history: Sequence[Row]) -> Iterator[tuple[str, Chart]]:
+    """NC1 to NC4 against epoch, each with its title."""
+    for panel in COLLAPSE:
+        traces = [_line(history, c, "%{y:.3~g}") for c in panel.curves if c.points(history)]
+        layout = {
+            "xaxis": axis(),
+            "yaxis": axis(**(LOG if panel.scale == "log" else {"rangemode": "tozero"})),
+            "hovermode": "x unified",
+            "legend": BELOW,
+            "showlegend": True,
+        }
+        if traces:
+            yield panel.title, chart(traces, layout, 360, f"{panel.title}, against epoch")
+
+
+def distance_frames(
+    distances: Mapping[int, np.ndarray], chosen: int | None
+) -> tuple[dict[str, list[Any]], int]:
+    """Class distances of some epochs, as the slider shows them, and which of them comes first.
+
+    Returns:
+        ``epochs`` and ``frames`` (log₁₀ of distance² / median of that epoch, (F, F) lists), and the
+        place of the chosen epoch, or of the last one.
+    """
+    known = sorted(distances)
+    most = min(MOST_EPOCHS, max(2, MOST_NUMBERS // distances[known[-1]].size), len(known))
+    kept = {known[round(place)] for place in np.linspace(0, len(known) - 1, most)}
+    first = known[-1] if chosen is None or chosen not in distances else chosen
+    epochs = sorted(kept | {first})
+    frames = [_relative(distances[epoch]) for epoch in epochs]
+    return {"epochs": epochs, "frames": frames}, epochs.index(first)
+
+
+def _relative(matrix: np.ndarray) -> Matrix:
+    finite = matrix[np.isfinite(matrix) & (matrix > 0)]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        logs = np.log10(matrix / (np.median(finite) if finite.size else 1.0))
+    return [[round(v, 3) if np.isfinite(v) else None for v in row] for row in logs.tolist()]
+
+
+def distance_chart(frames: Sequence[Matrix], shown: int, names: Sequence[str]) -> Chart:
+    """A heat map of one epoch's class distances, on the scale of all epochs."""
+    known = [value for frame in frames for row in frame for value in row if value is not None]
+    names_once = categories(names)
+    heat = go.Heatmap(
+        z=frames[shown],
+        x=names_once,
+        y=names_once,
+        zmin=min(known, default=0),
+        zmax=max(known, default=1),
+        colorscale="Viridis",
+        hoverongaps=False,
+        colorbar={"thickness": 12, "title": {"text": "log₁₀", "side": "top"}},
+        hovertemplate="%{y} – %{x}<br>log₁₀ of distance² / median: %{z:.2f}<extra></extra>",
+    )
+    layout = {
+        "xaxis": named_axis(names, showgrid=False, tickangle=-60),
+        "yaxis": named_axis(names, showgrid=False, autorange="reversed"),
+    }
+    return chart([heat], layout, 460, "mean squared distances between fine classes")
+
+
+def residual_charts(
+    points: Mapping[str, np.ndarray],
+    fine_names: Sequence[str] | None,
+    coarse_names: Sequence[str] | None,
+    sprite: Sprite | None,
+) -> Iterator[tuple[str, str, Chart]]:
+    """What is left inside each coarse class: its name, its space and the scatter.
+
+    Coloured by hidden fine class where there is one, the shape being the cluster; else by cluster.
+    """
+    known = bool((points["fine"] >= 0).all())
+    index = points["index"] if "index" in points else np.full(len(points["xy"]), -1)
+    tiles = [-1] * len(index) if sprite is None else sprite.tiles(index)
+    clusters = {c: f"cluster {c}" for c in np.unique(points["cluster"]).tolist()}
+    fine = {
+        f: fine_names[f] if fine_names else f"fine class {f}"
+        for f in (np.unique(points["fine"]).tolist() if known else [])
+    }
+    for coarse in np.unique(points["coarse"]).tolist():
+        rows = np.flatnonzero(points["coarse"] == coarse)
+        xy, mine, told = (points[key][rows] for key in ("xy", "cluster", "fine"))
+        tips = [
+            [tiles[row], *([fine[f]] if known else []), clusters[c], f"sample {index[row]}"]
+            for row, c, f in zip(rows.tolist(), mine.tolist(), told.tolist(), strict=True)
+        ]
+        title = coarse_names[coarse] if coarse_names else f"coarse class {coarse}"
+        space = str(points["space"][coarse]) if "space" in points else ""
+        label = f"residual training features of {title}"
+        if known:
+            shapes = (mine - mine.min()).tolist()
+            yield title, space, scatter(xy, told.tolist(), fine, shapes, tips, label)
+        else:
+            yield title, space, scatter(xy, mine.tolist(), clusters, [0] * len(rows), tips, label)
+
+
+def _line(history: Sequence[Row], curve: Curve, number: str) -> go.Scatter:
+    points = curve.points(history)
+    return go.Scatter(
+        x=[epoch for epoch, _ in points],
+        y=[float(f"{value:.5g}") for _, value in points],
+        name=curve.label,
+        mode="lines+markers" if len(points) < 60 else "lines",
+        marker={"size": 4},
+        line={"color": curve.colour, "dash": DASHES[curve.style], "width": 1.4 * curve.width},
+        hovertemplate=f"{number}<extra>{curve.label}</extra>",
+    )
+
+
+def _marked(epoch: int, history: Sequence[Row]) -> dict[str, Any]:
+    """A line at the chosen epoch, said on the side where there is room."""
+    late = epoch > (history[0]["epoch"] + history[-1]["epoch"]) / 2
+    line = {"type": "line", "line": {"dash": "dash", "width": 1.5}}
+    upright = {"x0": epoch, "x1": epoch, "yref": "paper", "y0": 0, "y1": 1}
+    text = {"text": f"chosen: epoch {epoch}", "x": epoch, "yref": "paper", "y": 1}
+    where = {"yanchor": "bottom", "xanchor": "right" if late else "left", "showarrow": False}
+    return {"shapes": [line | upright], "annotations": [{**text, **where}]}
