@@ -73,6 +73,11 @@ test-slurm: setup  ## run on a real SLURM, set up on loopback (Debian, as root)
 	@command -v slurmctld munged >/dev/null || apt-get install --yes --no-install-recommends slurm-wlm munge
 	$(BIN)/python -m pytest -m slurm -s $(ARGS)
 
+.PHONY: test-browser
+test-browser: setup  ## look at the pages with Chromium, fetched by apt where it is missing (Debian, as root)
+	@command -v chromium >/dev/null && command -v chromedriver >/dev/null || apt-get install --yes --no-install-recommends chromium chromium-driver
+	$(BIN)/python -m pytest -m browser $(ARGS)
+
 lint: setup  ## check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

@@ -31,6 +31,7 @@ def recovery_chart(history: Sequence[Row], selected: Mapping[str, Any] | None) -
         "yaxis": axis(title, range=[0, 1.02]),
         "yaxis2": axis("NC1", overlaying="y", side="right", showgrid=False, **LOG),
         "hovermode": "x unified",
+        "hoverdistance": -1,
         "legend": BELOW,
         **({} if selected is None else _marked(selected["epoch"], history)),
     }
@@ -45,6 +46,7 @@ def collapse_charts(history: Sequence[Row]) -> Iterator[tuple[str, Chart]]:
             "xaxis": axis(),
             "yaxis": axis(**(LOG if panel.scale == "log" else {"rangemode": "tozero"})),
             "hovermode": "x unified",
+            "hoverdistance": -1,
             "legend": BELOW,
             "showlegend": True,
         }
