@@ -12,7 +12,7 @@ from collapse_lit.pages.sprite import Sprite
 from collapse_lit.report.curves import COLLAPSE, LABEL_FREE, NC1, Curve, recovery_curves
 from collapse_lit.tracking.run_directory import Row
 
-LOG = {"type": "log", "tickmode": "auto", "tickformat": "~g", "zeroline": False}
+LOG = {"type": "log", "tickmode": "auto", "tickformat": "~g", "nticks": 6, "zeroline": False}
 DASHES = {"-": "solid", "--": "dash", ":": "dot", "-.": "dashdot"}
 Matrix = list[list[float | None]]
 

@@ -17,7 +17,8 @@ from collapse_lit.report import page as page_module
 pytestmark = [pytest.mark.browser, pytest.mark.usefixtures("quiet")]
 
 ATTACK = (
-    "<img src=x onerror=\"document.title='run'\"></script><script>document.title='run'</script>"
+    "<b>&amp;</b><img src=x onerror=\"document.title='run'\">"
+    "</script><script>document.title='run'</script>"
 )
 EVIL = [f"{i}{ATTACK}" for i in range(4)]
 
@@ -167,7 +168,7 @@ def test_names_of_a_run_execute_nothing_and_are_shown_as_they_are(pages, browser
         "#heat-map .nsewdrag", shows="document.querySelector('#heat-map .hoverlayer')?.textContent"
     )
     hover = browser.run("return document.querySelector('#heat-map .hoverlayer').textContent")
-    assert "<img src=x" in hover
+    assert "<b>&amp;</b><img src=x" in hover
     assert_nothing_ran(browser)
 
 
@@ -184,7 +185,7 @@ def test_names_of_a_discovery_execute_nothing(pages, browser) -> None:
 
 def test_a_cell_of_the_grid_leads_to_its_own_page(pages, browser) -> None:
     browser.open(pages["grid"])
-    assert "<img src=x" in browser.run("return document.querySelector('.plot').textContent")
+    assert "<b>&amp;</b>" in browser.run("return document.querySelector('.plot').textContent")
     assert_nothing_ran(browser)
     rows = browser.run(
         "return [...document.querySelectorAll('tr.marked')].map(row => row.innerText.split('\\t'))"
