@@ -69,7 +69,11 @@ def _classifier(checkpoint: Path) -> CoarseClassifier:
         model = CoarseClassifier(**{**loaded["hyper_parameters"], "compile": False})
         model.load_state_dict(loaded["state_dict"])
     except (KeyError, TypeError, RuntimeError) as error:
-        raise UserError(f"{checkpoint}: it is a checkpoint of another model ({error})") from error
+        said = " ".join(str(error).split())
+        raise UserError(
+            f"{checkpoint}: it is a checkpoint of another model "
+            f"({said[:300]}{'…' * (len(said) > 300)})"
+        ) from error
     return model
 
 

@@ -12,7 +12,6 @@ from collapse_lit.pages.sprite import Sprite
 from collapse_lit.report.curves import COLLAPSE, LABEL_FREE, NC1, Curve, recovery_curves
 from collapse_lit.tracking.run_directory import Row
 
-LOG = {"type": "log", "tickmode": "auto", "tickformat": "~g", "nticks": 6, "zeroline": False}
 DASHES = {"-": "solid", "--": "dash", ":": "dot", "-.": "dashdot"}
 Matrix = list[list[float | None]]
 
@@ -29,7 +28,9 @@ def recovery_chart(history: Sequence[Row], selected: Mapping[str, Any] | None) -
     layout = {
         "xaxis": axis("epoch"),
         "yaxis": axis(title, range=[0, 1.02]),
-        "yaxis2": axis("NC1", overlaying="y", side="right", showgrid=False, **LOG),
+        "yaxis2": axis(
+            "NC1", overlaying="y", side="right", showgrid=False, **_logarithmic(traces[-1:])
+        ),
         "hovermode": "x unified",
         "hoverdistance": -1,
         "legend": BELOW,
@@ -44,7 +45,9 @@ def collapse_charts(history: Sequence[Row]) -> Iterator[tuple[str, Chart]]:
         traces = [_line(history, c, "%{y:.3~g}") for c in panel.curves if c.points(history)]
         layout = {
             "xaxis": axis(),
-            "yaxis": axis(**(LOG if panel.scale == "log" else {"rangemode": "tozero"})),
+            "yaxis": axis(
+                **(_logarithmic(traces) if panel.scale == "log" else {"rangemode": "tozero"})
+            ),
             "hovermode": "x unified",
             "hoverdistance": -1,
             "legend": BELOW,
@@ -147,6 +150,16 @@ def _line(history: Sequence[Row], curve: Curve, number: str) -> go.Scatter:
         line={"color": curve.colour, "dash": DASHES[curve.style], "width": 1.4 * curve.width},
         hovertemplate=f"{number}<extra>{curve.label}</extra>",
     )
+
+
+def _logarithmic(traces: Sequence[go.Scatter]) -> dict[str, Any]:
+    """A logarithmic axis with few ticks: at 1, 2 and 5, or at powers of ten over many decades."""
+    values = [value for trace in traces for value in trace.y if value > 0]
+    decades = np.log10(max(values) / min(values)) if values else 0
+    look = {"type": "log", "tickformat": "~g", "zeroline": False}
+    if 0.7 < decades < 8:
+        return {**look, "tickmode": "linear", "dtick": "D2" if decades < 3 else 1}
+    return {**look, "tickmode": "auto"}
 
 
 def _marked(epoch: int, history: Sequence[Row]) -> dict[str, Any]:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+import torchvision
 from PIL import Image
 from plotly.offline import get_plotlyjs
 
@@ -186,6 +188,61 @@ def test_a_mistake_is_one_clear_message(
     assert said in error
     assert "usage:" not in error
     assert error.count("\n") == 1
+
+
+def without_numbers(planted) -> list[str]:
+    planted.features[7, 2] = np.nan
+    planted.write()
+    return planted.files
+
+
+def without_labels(planted) -> list[str]:
+    return planted.files[:1]
+
+
+def with_fewer_labels(planted) -> list[str]:
+    del planted.labels[-3:]
+    with (planted.folder / "l.csv").open("w") as file:
+        file.write("\n".join(["label", *planted.labels]) + "\n")
+    return planted.files
+
+
+def with_broken_images(planted) -> list[str]:
+    folder = planted.folder / "photos" / "cat"
+    folder.mkdir(parents=True)
+    Image.new("RGB", (32, 32)).save(folder / "whole.png")
+    (folder / "torn.png").write_bytes((folder / "whole.png").read_bytes()[:40])
+    (folder / "text.jpg").write_text("no picture")
+    network = ["--model=mobilenet_v3_small", "--image_size=32"]
+    return [*network, f"--images={planted.folder / 'photos'}"]
+
+
+def with_weights_of_another_model(planted) -> list[str]:
+    (planted.folder / "photos" / "cat").mkdir(parents=True)
+    Image.new("RGB", (32, 32)).save(planted.folder / "photos/cat/whole.png")
+    weights = torchvision.models.mobilenet_v3_small(num_classes=2).state_dict()
+    torch.save(weights, planted.folder / "other.pt")
+    network = ["--model=resnet18", f"--weights={planted.folder / 'other.pt'}", "--image_size=32"]
+    return [*network, f"--images={planted.folder / 'photos'}"]
+
+
+@pytest.mark.parametrize(
+    ("spoiled", "said"),
+    [
+        (without_numbers, "f.npy: NaN or infinite features in row 7"),
+        (without_labels, "the class of each row is missing; add --labels"),
+        (with_fewer_labels, "l.csv has 447 labels and"),
+        (with_broken_images, "2 of 3 images cannot be read; repair or remove"),
+        (with_weights_of_another_model, "other.pt: these are no weights of resnet18"),
+    ],
+)
+def test_bad_input_is_one_clear_message(planted, spoiled, said: str, capsys) -> None:
+    assert discover(*spoiled(planted), "--out", str(planted.folder / "found")) == 2
+    errors = [e for e in capsys.readouterr().err.splitlines() if e.startswith("collapse-lit")]
+    assert len(errors) == 1
+    assert errors[0].startswith("collapse-lit: error: ")
+    assert said in errors[0]
+    assert not (planted.folder / "found" / "clusters.csv").exists()
 
 
 def test_a_folder_that_cannot_be_written_is_named(planted, capsys) -> None:

@@ -34,7 +34,7 @@ def test_the_training_set_comes_with_its_names(run: Path) -> None:
     assert len(run_samples(run, split="test")) == 500
 
 
-def test_a_run_that_is_none_is_named(run: Path, tmp_path: Path) -> None:
+def test_a_run_that_is_none_is_named(run: Path, tmp_path: Path, capsys) -> None:
     with pytest.raises(UserError, match=r"it is no run directory: it has no config\.yaml"):
         run_samples(tmp_path)
     config = yaml.safe_load((run / "config.yaml").read_text())
@@ -47,6 +47,11 @@ def test_a_run_that_is_none_is_named(run: Path, tmp_path: Path) -> None:
     torch.save(loaded, tmp_path / "checkpoints/last.ckpt")
     with pytest.raises(UserError, match=r"last\.ckpt: it is a checkpoint of another model"):
         run_samples(tmp_path)
+    assert main(["discover", "--run", str(tmp_path), "--out", str(tmp_path / "found")]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("collapse-lit: error: ")
+    assert "it is a checkpoint of another model" in said
+    assert said.count("\n") == 1
     (tmp_path / "config.yaml").write_text("data: {source: digits, colour: red}")
     with pytest.raises(UserError, match=r"config\.yaml: it is no configuration of a run"):
         run_samples(tmp_path)
