@@ -15,7 +15,7 @@ from collapse_lit.pages import write_page as write
 from collapse_lit.pages.charts import Chart, scatter
 
 POINTS = 2000  # in the scatters of all classes together
-FEWEST = 40  # in one of them, where the class has as many
+FEWEST = 40  # in one of them, where the class has as many and there are not too many classes
 
 
 def write_page(
@@ -34,7 +34,7 @@ def write_page(
         samples: what was looked into.
         found: what was found.
     """
-    shown = [points_shown(classes, len(samples)) for classes in found.classes]
+    shown = [points_shown(found, classes) for classes in found.classes]
     drawn = [c.rows.numpy()[some] for c, some in zip(found.classes, shown, strict=True)]
     rows = np.concatenate(drawn)
     sprite = make_sprite(rows.tolist(), (picture_of(samples, row) for row in rows.tolist()))
@@ -60,10 +60,10 @@ def write_page(
     write(path, "collapse_lit.discover", "discovery.html.jinja", values)
 
 
-def points_shown(classes: SubClasses, total: int) -> np.ndarray:
+def points_shown(found: Discovery, classes: SubClasses) -> np.ndarray:
     """Places of the class's samples that its scatter shows: a share of all points, at random."""
-    size = len(classes.rows)
-    most = max(FEWEST, POINTS * size // total)
+    size, fewest = len(classes.rows), min(FEWEST, max(POINTS // len(found.classes), 4))
+    most = max(fewest, POINTS * size // len(found.ids))
     return np.sort(np.random.default_rng(0).permutation(size)[:most])
 
 

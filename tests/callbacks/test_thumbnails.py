@@ -1,5 +1,7 @@
 """Thumbnails are of the samples in the scatter, are kept once, and cost no run."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -62,3 +64,17 @@ def test_that_they_fail_is_one_warning(tmp_path: Path, monkeypatch, recwarn) -> 
     said = [str(w.message) for w in recwarn if "could not draw the figures" in str(w.message)]
     assert len(said) == 1
     assert len(run.read_history()) == 2
+
+
+@pytest.mark.ddp
+@pytest.mark.slow
+def test_one_of_two_processes_keeps_those_of_both(tmp_path: Path) -> None:
+    arguments = [*DIGITS, "--run_dir", str(tmp_path / "run"), "--trainer.max_epochs", "1"]
+    command = [sys.executable, "-m", "collapse_lit", "fit", *arguments, "--trainer.devices", "2"]
+    subprocess.run(command, check=True, capture_output=True, timeout=240)
+    run = RunDirectory(tmp_path / "run")
+    kept = run.read_thumbnails()
+    assert kept is not None
+    assert np.array_equal(kept["index"], np.arange(1297))
+    assert np.array_equal(run.read_snapshots()[0]["index"], kept["index"])
+    assert list(run.snapshots.glob(".*")) == []

@@ -86,6 +86,7 @@ function place(plot, point) {
 }
 
 addEventListener("scroll", () => { tip.hidden = true; }, { passive: true });
+addEventListener("pointerdown", (event) => { if (!event.target.closest(".plot")) tip.hidden = true; });
 
 // The epochs of a heat map.
 for (const element of document.querySelectorAll(".slider")) {
