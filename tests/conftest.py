@@ -4,9 +4,12 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # as the command line sets it, before torch
+# Before torch: as the command line sets it, and one thread: more cost networks this small time.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import lightning  # noqa: F401  # its loggers get their handlers on import
 import pytest
@@ -16,6 +19,26 @@ import torch
 for name in ("lightning", "lightning.fabric", "lightning.pytorch"):
     logging.getLogger(name).handlers.clear()
     logging.getLogger(name).propagate = True
+
+
+@pytest.fixture
+def one_figure(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draw only the first figure: they take most of the time of a run of two epochs."""
+    from drawing import draw_one_figure
+
+    draw_one_figure(monkeypatch.setattr)
+
+
+@pytest.fixture
+def cells_in_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run the cells of a grid in this process: to import everything takes longer than a cell."""
+    from collapse_lit import cells
+    from collapse_lit.cli import main
+
+    def run(command: list[str]) -> SimpleNamespace:
+        return SimpleNamespace(returncode=main(command[3:]))
+
+    monkeypatch.setattr(cells, "subprocess", SimpleNamespace(run=run))
 
 
 @pytest.fixture(scope="session")

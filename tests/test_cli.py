@@ -4,6 +4,8 @@ import pytest
 
 from collapse_lit.cli import main
 
+pytestmark = pytest.mark.usefixtures("one_figure")
+
 QUICKSTART = str(Path(__file__).parents[1] / "configs/quickstart.yaml")
 
 

@@ -18,6 +18,8 @@ from collapse_lit.report.controls import controls_figure, markdown_table, read_c
 from collapse_lit.tracking.run_directory import RunDirectory, write_json, write_whole
 from collapse_lit.training import check_same_experiment
 
+pytestmark = pytest.mark.usefixtures("one_figure")
+
 QUICKSTART = str(Path(__file__).parents[1] / "configs/quickstart.yaml")
 TINY = [
     *("--config", QUICKSTART, "--trainer.accelerator", "cpu", "--wandb.mode", "disabled"),
@@ -33,7 +35,7 @@ def measured(name: str, run_dir: Path, *options: str) -> dict:
 
 
 @pytest.mark.slow
-def test_two_cells_one_table_and_nothing_twice(tmp_path: Path, capfd) -> None:
+def test_two_cells_one_table_and_nothing_twice(tmp_path: Path, capfd, request) -> None:
     arguments = ["controls", "--run_dir", str(tmp_path), "--only", "trained,untrained", *TINY]
     assert main(arguments) == 0
     assert "untrained: the same network" in capfd.readouterr().out
@@ -59,6 +61,7 @@ def test_two_cells_one_table_and_nothing_twice(tmp_path: Path, capfd) -> None:
     ]
     before = {path: path.stat().st_mtime_ns for path in kept}
     assert len(before) == 5
+    request.getfixturevalue("cells_in_process")
     assert main(arguments) == 0
     assert {path: path.stat().st_mtime_ns for path in kept} == before
     assert json.loads((tmp_path / "controls.json").read_text()) == rows

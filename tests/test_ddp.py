@@ -26,8 +26,9 @@ def run(*arguments: str, timeout: int = 240) -> None:
 
 @pytest.mark.ddp
 @pytest.mark.slow
+@pytest.mark.usefixtures("one_figure")
 def test_two_processes_measure_what_one_does(tmp_path: Path) -> None:
-    arguments = ["--run_dir", str(tmp_path / "run"), "--trainer.max_epochs", "2"]
+    arguments = ["--run_dir", str(tmp_path / "run"), "--trainer.max_epochs", "1"]
     assert main(["fit", *SMALL, *arguments]) == 0
     found = {}
     for devices in ("1", "2"):

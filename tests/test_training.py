@@ -6,10 +6,13 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from reliability.processes import VECTORS
 
 from collapse_lit.cli import main
 from collapse_lit.tracking.run_directory import RunDirectory
 from collapse_lit.tracking.wandb_files import history_rows
+
+pytestmark = pytest.mark.usefixtures("one_figure")
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
@@ -20,8 +23,8 @@ SMALL = [
 ]
 
 
-def fit(run_dir: Path, *arguments: str) -> RunDirectory:
-    assert main(["fit", *SMALL, "--run_dir", str(run_dir), *arguments]) == 0
+def fit(run_dir: Path, *arguments: str, data: list[str] = SMALL) -> RunDirectory:
+    assert main(["fit", *data, "--run_dir", str(run_dir), *arguments]) == 0
     return RunDirectory(run_dir)
 
 
@@ -37,6 +40,7 @@ def assert_same_weights(one: RunDirectory, other: RunDirectory) -> None:
 
 @pytest.fixture(scope="module")
 def three_epochs(tmp_path_factory) -> RunDirectory:
+    """A run with all its figures."""
     return fit(tmp_path_factory.mktemp("runs") / "whole", "--trainer.max_epochs", "3")
 
 
@@ -81,34 +85,33 @@ def test_the_saved_configuration_repeats_the_run(
 
 
 @pytest.mark.slow
-def test_a_row_lost_between_checkpoint_and_history_comes_back(
-    three_epochs: RunDirectory, tmp_path: Path
-) -> None:
-    run = fit(tmp_path / "run", "--trainer.max_epochs", "2")
+def test_a_row_lost_between_checkpoint_and_history_comes_back(tmp_path: Path) -> None:
+    run = fit(tmp_path / "run", "--trainer.max_epochs", "2", data=VECTORS)
     whole = run.history.read_text()
     run.history.write_text(whole.splitlines(keepends=True)[0])
-    fit(tmp_path / "run", "--trainer.max_epochs", "3")
+    fit(tmp_path / "run", "--trainer.max_epochs", "3", data=VECTORS)
     assert [row["epoch"] for row in run.read_history()] == [0, 1, 2]
     assert run.history.read_text().startswith(whole)
 
 
 @pytest.mark.slow
 def test_a_broken_last_checkpoint_is_named_and_the_one_before_used(tmp_path: Path, capfd) -> None:
-    run = fit(tmp_path / "run", "--trainer.max_epochs", "2", "--checkpoint_every", "1")
+    arguments = ["--checkpoint_every", "1", "--trainer.max_epochs"]
+    run = fit(tmp_path / "run", *arguments, "2", data=VECTORS)
     run.last_checkpoint.write_bytes(run.last_checkpoint.read_bytes()[:1000])
     (run.checkpoints / "epoch_001.ckpt").unlink()
     with pytest.warns(UserWarning, match=r"last\.ckpt cannot be read"):
-        fit(tmp_path / "run", "--trainer.max_epochs", "3", "--checkpoint_every", "1")
+        fit(tmp_path / "run", *arguments, "3", data=VECTORS)
     assert [row["epoch"] for row in run.read_history()] == [0, 1, 2]
 
 
 @pytest.mark.slow
-def test_training_never_sees_a_fine_label(tmp_path: Path, monkeypatch) -> None:
+def test_training_never_sees_a_fine_label(
+    three_epochs: RunDirectory, tmp_path: Path, monkeypatch
+) -> None:
     """Fine labels shuffled inside coarse classes must leave every weight as it is."""
     from collapse_lit.data.labelled import LabelledImages, Split
     from collapse_lit.data.sources import load_source
-
-    plain = fit(tmp_path / "plain", "--trainer.max_epochs", "2")
 
     def shuffled(*arguments) -> LabelledImages:
         data = load_source(*arguments)
@@ -121,9 +124,9 @@ def test_training_never_sees_a_fine_label(tmp_path: Path, monkeypatch) -> None:
         return LabelledImages(Split(data.train.images, labels), data.test, data.fine_names)
 
     monkeypatch.setattr("collapse_lit.data.datamodule.load_source", shuffled)
-    mixed = fit(tmp_path / "mixed", "--trainer.max_epochs", "2")
-    assert_same_weights(plain, mixed)
-    ceilings = [run.read_history()[-1]["recovery/probe_test"] for run in (plain, mixed)]
+    mixed = fit(tmp_path / "mixed", "--trainer.max_epochs", "3")
+    assert_same_weights(three_epochs, mixed)
+    ceilings = [run.read_history()[-1]["recovery/probe_test"] for run in (three_epochs, mixed)]
     assert ceilings[0] != ceilings[1]
 
 
@@ -155,7 +158,8 @@ def image_folder(tmp_path: Path) -> Path:
 def test_wandb_keeps_one_offline_run_over_a_resume(tmp_path: Path) -> None:
     """What would be uploaded, read from W&B's own files."""
     for epochs in ("1", "2"):
-        fit(tmp_path / "run", "--trainer.max_epochs", epochs, "--wandb.mode", "offline")
+        arguments = ["--trainer.max_epochs", epochs, "--wandb.mode", "offline"]
+        fit(tmp_path / "run", *arguments, data=VECTORS)
     run = RunDirectory(tmp_path / "run")
     identity = json.loads(run.identity.read_text())
     files = sorted((run.path / "wandb").glob("offline-run-*/run-*.wandb"))

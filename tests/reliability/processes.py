@@ -3,7 +3,6 @@
 They are forked from a process that has imported everything, which saves five seconds a start.
 """
 
-import itertools
 import multiprocessing
 import os
 import signal
@@ -108,25 +107,18 @@ class Process:
 
 
 def _fit(arguments: list[str], printed: Path, environment: Mapping[str, str], phase: Any) -> None:
+    from drawing import draw_one_figure
+
     from collapse_lit.cli import main
 
     file = os.open(printed, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(file, sys.stdout.fileno())
     os.dup2(file, sys.stderr.fileno())
     os.environ.update(environment)
-    _draw_one_figure()
+    draw_one_figure()
     if phase is not None:
         _trace(phase)
     sys.exit(main(arguments))
-
-
-def _draw_one_figure() -> None:
-    """Leave out the others: they take most of the time of a run as small as these."""
-    from collapse_lit.callbacks import pictures
-    from collapse_lit.report import figures, page
-
-    for module in (pictures, page):
-        module.run_figures = lambda *arguments: itertools.islice(figures.run_figures(*arguments), 1)
 
 
 def _trace(phase: Any) -> None:
