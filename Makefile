@@ -62,7 +62,7 @@ watch: setup  ## watch runs/RUN live in the terminal, with W&B's own viewer
 	cd runs/$(RUN) && $(CURDIR)/$(BIN)/wandb leet $(ARGS)
 
 test: setup  ## run the test suite (CPU, no network)
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
 
 .PHONY: test-kills
 test-kills: setup  ## kill a run at twenty random moments; minutes
