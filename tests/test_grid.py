@@ -83,6 +83,7 @@ def test_cells_are_run_once_and_reported(tmp_path: Path, capfd) -> None:
         assert yaml.safe_load(run.config.read_text())["model"]["lr"] == lr
         assert row["recovery/clp_test"] == run.read_history()[-1]["recovery/clp_test"]
     assert (tmp_path / "grid/figures/grid.png").read_bytes().startswith(b"\x89PNG")
+    assert "./lr_0.01-batch_size_64/report.html" in (tmp_path / "grid/report.html").read_text()
     kept = list((tmp_path / "grid").glob("*/checkpoints/last.ckpt"))
     before = [path.stat().st_mtime_ns for path in kept]
     assert main(["grid", *arguments, "--wandb.mode", "disabled"]) == 0
