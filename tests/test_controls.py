@@ -60,7 +60,7 @@ def test_two_cells_one_table_and_nothing_twice(tmp_path: Path, capfd, request) -
         tmp_path / "trained/checkpoints/last.ckpt",
     ]
     before = {path: path.stat().st_mtime_ns for path in kept}
-    assert len(before) == 5
+    assert len(before) == 7
     request.getfixturevalue("cells_in_process")
     assert main(arguments) == 0
     assert {path: path.stat().st_mtime_ns for path in kept} == before
