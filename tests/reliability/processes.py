@@ -114,6 +114,7 @@ def _fit(arguments: list[str], printed: Path, environment: Mapping[str, str], ph
     file = os.open(printed, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(file, sys.stdout.fileno())
     os.dup2(file, sys.stderr.fileno())
+    os.environ.pop("WANDB_SERVICE", None)  # a run starts a W&B of its own, not that of these tests
     os.environ.update(environment)
     draw_one_figure()
     if phase is not None:
