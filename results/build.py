@@ -142,9 +142,9 @@ def epochs_table(run: Run) -> str:
     return "\n".join(lines)
 
 
-def terminal_figure(run: Run) -> Figure:
+def epochs_figure(run: Run) -> Figure:
     """Recovery between floor and ceiling against NC1, epoch by epoch."""
-    figure = Figure(figsize=(7.5, 4.2), layout="constrained")
+    figure = Figure(figsize=(7.5, 4.6), layout="constrained")
     axes = figure.add_subplot()
     curves = [
         ("recovery/probe_test", "ceiling, test", GREY, "--"),
@@ -158,12 +158,12 @@ def terminal_figure(run: Run) -> Figure:
     for key, label, colour, style in curves:
         values = [row[key] for row in run.history]
         axes.plot(epochs, values, color=colour, linestyle=style, marker=".", label=label)
-    axes.set(xlabel="epoch", ylabel="accuracy", ylim=(0, 1.02))
+    axes.set(xlabel="epoch", ylabel="accuracy", ylim=(0, 1.02), xticks=epochs)
     axes.grid(alpha=0.25)
     right = axes.twinx()
-    right.plot(epochs, [row["collapse/nc1"] for row in run.history], color=RED, label="NC1")
-    right.set(yscale="log", ylabel="NC1, coarse labels (red)")
-    axes.legend(fontsize=8, loc="lower right")
+    right.plot(epochs, [row["collapse/nc1"] for row in run.history], color=RED, label="NC1 (right)")
+    right.set(yscale="log", ylabel="NC1, coarse labels")
+    figure.legend(fontsize=8, loc="outside lower center", ncols=4)
     axes.set_title(f"{run.name}: what collapses, and what stays")
     return figure
 
@@ -225,16 +225,20 @@ def build() -> None:
     """Write results/README.md and its figures."""
     runs = read_runs()
     headline = [run for name, run in runs.items() if name.startswith("cifar10_fast")]
+    fast, terminal = runs["cifar10_fast"], runs["cifar10_terminal"]
     simplified = [run for name, run in runs.items() if name.startswith("gaussian/")]
-    save(terminal_figure(headline[0]), "terminal.png")
+    save(epochs_figure(fast), "headline.png")
+    save(epochs_figure(terminal), "terminal.png")
     save(simplified_figure(simplified), "simplified.png")
     environment = Environment(
         loader=FileSystemLoader(HERE), undefined=StrictUndefined, keep_trailing_newline=True
     )
     page = environment.get_template("README.md.jinja").render(
         headline=headline_table(headline),
-        run=headline[0],
-        epochs=epochs_table(headline[0]),
+        fast=fast,
+        fast_epochs=epochs_table(fast),
+        terminal=terminal,
+        terminal_epochs=epochs_table(terminal),
         simplified=simplified_table(simplified),
         simplified_minutes=sum(run.minutes for run in simplified),
         simplified_runs=len(simplified),
