@@ -33,6 +33,7 @@ class Browser:
                 deviceScaleFactor=1,
                 mobile=width < 600,
             )
+            self.command("Emulation.setTouchEmulationEnabled", enabled=width < 600)
             self.driver.get(wanted[0])
             self.run("document.querySelectorAll('.chart').forEach(draw)")
             self.until("[...document.querySelectorAll('.plot')].every(p => p._fullLayout)")
@@ -56,8 +57,8 @@ class Browser:
 
         WebDriverWait(self.driver, seconds, 0.05).until(lambda _: self.run(f"return {condition}"))
 
-    def point_at(self, selector: str, shows: str, tap: bool = False) -> None:
-        """Move the mouse onto the first element that a selector finds, or tap it.
+    def point_at(self, selector: str, shows: str) -> None:
+        """Move the mouse onto the first element that a selector finds; a narrow window is tapped.
 
         Until a condition is true: on a busy machine a window still scrolls, or draws, and takes no
         notice of the first moves.
@@ -73,12 +74,13 @@ class Browser:
             )
             x, y, width, height = self.run(box, selector)
             at = {"x": x + width / 2, "y": y + height / 2}
-            before = {"x": at["x"] + 20 + attempt, "y": at["y"] + 20}
-            self.command("Input.dispatchMouseEvent", type="mouseMoved", **before)
-            self.command("Input.dispatchMouseEvent", type="mouseMoved", **at)
-            for kind in ("mousePressed", "mouseReleased") if tap else ():
-                press = {"type": kind, "button": "left", "clickCount": 1}
-                self.command("Input.dispatchMouseEvent", **press, **at)
+            if self.run("return matchMedia('(pointer: coarse)').matches"):
+                self.command("Input.dispatchTouchEvent", type="touchStart", touchPoints=[at])
+                self.command("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
+            else:
+                before = {"x": at["x"] + 20 + attempt, "y": at["y"] + 20}
+                self.command("Input.dispatchMouseEvent", type="mouseMoved", **before)
+                self.command("Input.dispatchMouseEvent", type="mouseMoved", **at)
             try:
                 return self.until(shows, seconds=5)
             except TimeoutException:

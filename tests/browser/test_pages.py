@@ -112,7 +112,7 @@ POINT = ".plot .scatterlayer .trace:nth-of-type(%d) .points path"
 def test_a_point_shows_its_image_and_what_it_is(pages, browser, width: int) -> None:
     """Pointed at on a wide screen, tapped on a narrow one."""
     browser.open(pages["run"], width).point_at(
-        f"#residuals {POINT % 1}", shows=SAYS % "cluster 0sample 0", tap=width < 600
+        f"#residuals {POINT % 1}", shows=SAYS % "cluster 0sample 0"
     )
     assert browser.run(TIP) == ["cat", "cluster 0", "sample 0"]
     assert browser.run(PICTURE).startswith('url("data:image/webp;base64,')
