@@ -58,7 +58,7 @@ def test_the_cell_chosen_without_fine_labels_need_not_be_the_best(tmp_path: Path
         ("a", 0, True, False),
         ("b", 0, False, True),
     ]
-    assert rows[0]["score"] == pytest.approx((0.5 + 0.186) * 0.9)
+    assert rows[0]["score"] == pytest.approx((0.5 + 0.186) * 0.9 * 0.9)  # × coarse accuracy
     table = markdown_table(rows).splitlines()
     assert table[2].startswith("| a ● | 0 | 0.9000 | – |")
     assert table[3].startswith("| b ★ | 0 |")

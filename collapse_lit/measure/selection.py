@@ -7,14 +7,11 @@ from collapse_lit.measure.choice import choice_score
 
 
 def select_epoch(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
-    """The epoch by the rule that chooses a space within one: well separated, and reproducible.
-
-    Features of a network that learns its labels by heart can be cut very well, but each time
-    differently. Of equal epochs the latest counts.
+    """The epoch with the largest :func:`epoch_score`; of equal ones the latest.
 
     Args:
-        rows: History rows with ``epoch``, ``recovery/separation``, the other label-free scores and
-            ``recovery/space``; rows without a separation are passed over.
+        rows: History rows with ``epoch``, the keys of :func:`epoch_score`, the other label-free
+            scores and ``recovery/space``; rows without a separation are passed over.
 
     Returns:
         ``epoch``, ``space`` and the label-free scores of the chosen row; None without any.
@@ -22,14 +19,27 @@ def select_epoch(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
     scored = [row for row in rows if row.get("recovery/separation") is not None]
     if not scored:
         return None
-
-    def score(row: Mapping[str, Any]) -> float:
-        return choice_score(row["recovery/separation"], row.get("recovery/stability", 1.0))
-
-    best = max(scored, key=lambda row: (score(row), row["epoch"]))
+    best = max(scored, key=lambda row: (epoch_score(row), row["epoch"]))
     scores = ("separation", "stability", "silhouette")
     return {
         "epoch": best["epoch"],
         "space": best.get("recovery/space"),
         **{score: best.get(f"recovery/{score}") for score in scores},
     }
+
+
+def epoch_score(row: Mapping[str, Any]) -> float:
+    """How much an epoch promises to recover, without a fine label.
+
+    A test image's fine class is found if its coarse class is, and then the right one inside it. The
+    first has a measure that needs no fine label, the coarse accuracy on the test set; to the second
+    speak the scores that choose a space within an epoch: well separated, and reproducible, for
+    features of a network that learns its labels by heart can be cut very well, but each time
+    differently.
+
+    Args:
+        row: ``recovery/separation`` and, as far as known, ``recovery/stability`` and
+            ``test/acc_coarse``.
+    """
+    inside = choice_score(row["recovery/separation"], row.get("recovery/stability", 1.0))
+    return inside * row.get("test/acc_coarse", 1.0)

@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from collapse_lit.measure.choice import choice_score
-from collapse_lit.measure.selection import select_epoch
+from collapse_lit.measure.selection import epoch_score, select_epoch
 from collapse_lit.tracking.run_directory import Row, RunDirectory
 
 COLUMNS: Sequence[tuple[str, str]] = (
@@ -21,7 +20,7 @@ COLUMNS: Sequence[tuple[str, str]] = (
 MARKS = {"chosen": "●", "best": "★"}
 NOTE = """\
 Each cell at the epoch chosen without fine labels. ● the cell chosen by the same rule, (separation +
-0.186) × stability, without fine labels; ★ the cell in which most is recovered on the test set,
+0.186) × stability × coarse accuracy on the test set; ★ the cell in which most is recovered there,
 which only fine labels can tell.
 """
 
@@ -51,5 +50,4 @@ def _comparable(history: Sequence[Row]) -> Row:
     if selected is None:
         return {key: history[-1].get(key) for key, _ in COLUMNS}
     row = next(row for row in history if row["epoch"] == selected["epoch"])
-    score = choice_score(row["recovery/separation"], row.get("recovery/stability", 1.0))
-    return {**{key: row.get(key) for key, _ in COLUMNS}, "score": score}
+    return {**{key: row.get(key) for key, _ in COLUMNS}, "score": epoch_score(row)}

@@ -22,3 +22,11 @@ def test_an_epoch_whose_clusters_cannot_be_found_again_is_not_chosen() -> None:
     found = select_epoch([sound, sharp])
     assert found is not None
     assert found["epoch"] == 0
+
+
+def test_of_equally_sound_epochs_the_one_that_knows_more_test_images_is_chosen() -> None:
+    early = row(0, 0.62) | {"test/acc_coarse": 0.86}
+    late = row(1, 0.60) | {"test/acc_coarse": 0.89}
+    found = select_epoch([early, late])
+    assert found is not None
+    assert found["epoch"] == 1
