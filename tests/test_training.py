@@ -59,6 +59,10 @@ def test_a_run_leaves_a_whole_run_directory(three_epochs: RunDirectory) -> None:
         *("recovery/floor", "recovery/stability", "recovery/silhouette"),
     ):
         assert all(isinstance(row[key], float) for row in history), key
+    for row in history:
+        of_coarse = row["recovery/acc_of_coarse"]
+        assert len(of_coarse) == len(row["recovery/space"]) == 5
+        assert min(of_coarse) <= row["recovery/acc"] <= max(of_coarse)
     summary = json.loads(run.summary.read_text())
     assert {key: summary[key] for key in history[-1]} == history[-1]
     assert summary["wall_seconds"] > 0

@@ -12,6 +12,8 @@ from collapse_lit.measure.selection import select_epoch
 from collapse_lit.tracking.run_directory import Row, RunDirectory, write_json
 from collapse_lit.tracking.weights_and_biases import RunLogger
 
+OF_COARSE_CLASSES = ("space", "acc_of_coarse")  # lists, one entry a coarse class: history only
+
 
 class RunRecorder(ModelCheckpoint):
     """Keeps a run directory such that a kill at any moment loses nothing but the epoch under way.
@@ -110,8 +112,9 @@ class RunRecorder(ModelCheckpoint):
                 self.row["train/loss"] = float(loss)
             for monitor in measured:
                 self.row |= monitor.values
-                if "space" in monitor.pictures:
-                    self.row["recovery/space"] = monitor.pictures["space"]
+                for key in OF_COARSE_CLASSES:
+                    if key in monitor.pictures:
+                        self.row[f"recovery/{key}"] = monitor.pictures[key]
         return measured
 
     def _keep_pictures(self, trainer: L.Trainer, measured: list[Monitor]) -> None:

@@ -141,6 +141,7 @@ class RecoveryMonitor(Monitor):
             "recovery/nmi": matching.nmi,
             "recovery/ari": matching.ari,
         }
+        self.pictures["acc_of_coarse"] = list(matching.acc_of_coarse)
         if test is None or test.fine is None:
             return values
         random_ids = random_clusters(train.index, train.coarse, list(found.k), self.seed)

@@ -24,6 +24,7 @@ class Matching:
         cluster_to_fine: (K,) int64, the fine class of each cluster, -1 where it has none.
         acc: share of samples whose cluster is matched to their fine class, in [0, 1].
         acc_macro: the same share taken inside each fine class, then averaged over fine classes.
+        acc_of_coarse: the same share inside each coarse class, nan where it has no sample.
         nmi: normalised mutual information (arithmetic mean) inside each coarse class, averaged
             over coarse classes: random clusters score about 0.
         ari: adjusted Rand index, averaged in the same way.
@@ -33,6 +34,7 @@ class Matching:
     cluster_to_fine: Tensor
     acc: float
     acc_macro: float
+    acc_of_coarse: tuple[float, ...]
     nmi: float
     ari: float
     contingency: Tensor
@@ -70,6 +72,7 @@ def match_clusters(
     coarse_of_fine = fine_to_coarse.cpu().numpy()
 
     cluster_to_fine = np.full(num_clusters, -1, dtype=np.int64)
+    acc_of_coarse = np.full(coarse_of_fine.max() + 1, np.nan)
     nmi, ari = [], []
     for c in np.unique(coarse_of_fine):
         rows, columns = np.flatnonzero(coarse_of_cluster == c), np.flatnonzero(coarse_of_fine == c)
@@ -78,6 +81,7 @@ def match_clusters(
             continue
         row, column = linear_sum_assignment(block, maximize=True)
         cluster_to_fine[rows[row]] = columns[column]
+        acc_of_coarse[c] = block[row, column].sum() / block.sum()
         nmi.append(_normalised_mutual_information(block))
         ari.append(_adjusted_rand_index(block))
 
@@ -89,6 +93,7 @@ def match_clusters(
         cluster_to_fine=torch.from_numpy(cluster_to_fine),
         acc=float(hits.sum() / counts.sum()),
         acc_macro=float(np.mean(hits[of_fine > 0] / of_fine[of_fine > 0])),
+        acc_of_coarse=tuple(acc_of_coarse.tolist()),
         nmi=float(np.mean(nmi)),
         ari=float(np.mean(ari)),
         contingency=table,

@@ -39,6 +39,8 @@ def test_the_match_is_the_best_of_all_one_to_one_matches():
     assert matching.acc == pytest.approx(hits.double().mean().item())
     by_class = [hits[fine == f].double().mean().item() for f in range(5)]
     assert matching.acc_macro == pytest.approx(np.mean(by_class))
+    by_coarse = [hits[FINE_TO_COARSE[fine] == c].double().mean().item() for c in range(2)]
+    assert matching.acc_of_coarse == pytest.approx(by_coarse)
     assert matching.contingency[2, 0] == ((ids == 2) & (fine == 0)).sum()
 
 
