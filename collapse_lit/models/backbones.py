@@ -1,8 +1,11 @@
 """Backbones by name: images in, a flat feature vector per image out."""
 
+import sys
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
+from importlib import import_module
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,10 +24,12 @@ def make_backbone(name: str, image_shape: tuple[int, ...], **options: Any) -> tu
 
     Args:
         name: ``fast_cnn``, ``small_cnn``, ``mlp``, ``pixels`` (the flattened input itself, a
-            control), or any classification model of torchvision's registry (``resnet18``,
-            ``convnext_tiny``, …). ResNets get the CIFAR stem on images up to 64 pixels a side.
+            control), any classification model of torchvision's registry (``resnet18``,
+            ``convnext_tiny``, …), or your own: ``package.module.Class``, a ``torch.nn.Module`` that
+            is installed or lies in the working directory and returns features (N, d). ResNets of
+            torchvision get the CIFAR stem on images up to 64 pixels a side.
         image_shape: Shape of one input: (C, H, W) for images, (d,) for vectors.
-        options: Passed to the builder, such as ``width`` for ``small_cnn``.
+        options: Passed to the builder or the class, such as ``width`` for ``small_cnn``.
 
     Returns:
         The backbone, (N, *image_shape) → (N, d), and d, the number of features.
@@ -33,7 +38,7 @@ def make_backbone(name: str, image_shape: tuple[int, ...], **options: Any) -> tu
         UserError: No backbone has this name, it does not take these options, or it does not accept
             inputs of this shape.
     """
-    builder = _BUILDERS.get(name, _torchvision_backbone)
+    builder = _BUILDERS.get(name, _own_backbone if "." in name else _torchvision_backbone)
     try:
         backbone = builder(name, image_shape, **options)
     except TypeError as error:
@@ -85,6 +90,24 @@ def _pixels(name: str, image_shape: tuple[int, ...]) -> nn.Module:
     return nn.Flatten()
 
 
+def _own_backbone(name: str, image_shape: tuple[int, ...], **options: Any) -> nn.Module:
+    """A module class of the user's, by its import path; nothing but a module is ever called."""
+    path, _, class_name = name.rpartition(".")
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.append(here)
+    try:
+        found = getattr(import_module(path), class_name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise UserError(
+            f"model.backbone: {name!r} cannot be imported: {error}; it must be installed, or lie "
+            "in the directory that you start from"
+        ) from error
+    if not (isinstance(found, type) and issubclass(found, nn.Module)):
+        raise UserError(f"model.backbone: {name!r} is no class derived from torch.nn.Module")
+    return found(**options)
+
+
 def _torchvision_backbone(name: str, image_shape: tuple[int, ...], **options: Any) -> nn.Module:
     from torchvision import models
 
@@ -94,7 +117,8 @@ def _torchvision_backbone(name: str, image_shape: tuple[int, ...], **options: An
         near = get_close_matches(name, known, n=3) or ["small_cnn", "mlp", "resnet18"]
         raise UserError(
             f"model.backbone: no backbone is called {name!r}; did you mean {' or '.join(near)}? "
-            "There are fast_cnn, small_cnn, mlp and all classification models of torchvision"
+            "There are fast_cnn, small_cnn, mlp, all classification models of torchvision, and "
+            "your own as package.module.Class"
         )
     model = models.get_model(name, weights=None, **options)
     _remove_classifier(name, model)
@@ -135,12 +159,14 @@ def _feature_width(name: str, backbone: nn.Module, image_shape: tuple[int, ...])
     backbone.eval()
     try:
         with torch.no_grad():
-            features: Tensor = backbone(torch.zeros(2, *image_shape))
+            features: object = backbone(torch.zeros(2, *image_shape))
     except RuntimeError as error:
         raise UserError(
             f"model.backbone: {name!r} does not take inputs of shape {image_shape}: {error}"
         ) from error
     backbone.train(was_training)
+    if not isinstance(features, Tensor):
+        raise UserError(f"model.backbone: {name!r} gives a {type(features).__name__}, no tensor")
     if features.ndim != 2:
         raise UserError(f"model.backbone: {name!r} gives features of shape {features.shape[1:]}")
     return features.shape[1]

@@ -8,7 +8,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from collapse_lit.models.backbones import make_backbone
-from collapse_lit.models.fast_cnn import FastCNN
 from collapse_lit.models.schedule import ScheduleName, schedule
 
 IMAGES_TO_START_FROM = 5000
@@ -22,8 +21,9 @@ class CoarseClassifier(L.LightningModule):
     Args:
         num_classes: Number of coarse classes; taken from the data.
         image_shape: Shape of one input; taken from the data.
-        backbone: Network by name: fast_cnn, small_cnn, mlp, or a model of torchvision's registry
-            such as resnet18 (with a 3×3 stem on images up to 64 pixels).
+        backbone: Network by name: fast_cnn, small_cnn, mlp, a model of torchvision's registry such
+            as resnet18 (with a 3×3 stem on images up to 64 pixels), or your own as
+            package.module.Class, a torch.nn.Module that returns features (N, d).
         backbone_args: Options of that network, such as width.
         lr: Peak learning rate of SGD with Nesterov momentum.
         momentum: Momentum of SGD.
@@ -58,10 +58,11 @@ class CoarseClassifier(L.LightningModule):
             self.backbone.compile()
 
     def setup(self, stage: str) -> None:
-        """Let a backbone that starts from image statistics see some images, never a label."""
+        """Let a backbone that has ``initialise_from`` see some images, never a label."""
         sample_images = getattr(getattr(self.trainer, "datamodule", None), "sample_images", None)
-        if isinstance(self.backbone, FastCNN) and sample_images is not None:
-            self.backbone.initialise_from(sample_images(IMAGES_TO_START_FROM))
+        initialise_from = getattr(self.backbone, "initialise_from", None)
+        if initialise_from is not None and sample_images is not None:
+            initialise_from(sample_images(IMAGES_TO_START_FROM))
 
     def forward(self, images: Tensor) -> Tensor:
         """Coarse logits (N, num_classes) of a batch of images (N, *image_shape)."""

@@ -1,3 +1,6 @@
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
@@ -42,11 +45,29 @@ def test_other_torchvision_models_take_grey_images() -> None:
         ("resnet19", (3, 32, 32), {}, "resnet18"),
         ("small_cnn", (3, 32, 32), {"wide": 3}, "wide"),
         ("small_cnn", (16,), {}, "images"),
+        ("nowhere.Net", (3, 8, 8), {}, "nowhere"),
+        ("torch.nn.Sigmund", (3, 8, 8), {}, "Sigmund"),
+        ("torch.nn.Identity", (3, 8, 8), {}, "shape"),
+        ("os.abort", (3, 8, 8), {}, "torch.nn.Module"),  # never called: this process lives on
     ],
 )
 def test_a_wrong_backbone_is_named(name: str, shape: tuple, options: dict, said: str) -> None:
     with pytest.raises(UserError, match=said):
         make_backbone(name, shape, **options)
+
+
+def test_a_network_of_the_users_is_trained(tmp_path: Path, monkeypatch) -> None:
+    (tmp_path / "own_nets.py").write_text(
+        "from torch import nn\n"
+        "class Net(nn.Sequential):\n"
+        "    def __init__(self, width):\n"
+        "        super().__init__(nn.Flatten(), nn.Linear(48, width), nn.ReLU())\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    model = CoarseClassifier(5, (3, 4, 4), "own_nets.Net", {"width": 7})
+    assert model(torch.zeros(2, 3, 4, 4)).shape == (2, 5)
+    assert model.head.in_features == 7
 
 
 def test_schedules_by_hand() -> None:
