@@ -102,6 +102,16 @@ def test_a_row_lost_between_checkpoint_and_history_comes_back(tmp_path: Path) ->
 
 
 @pytest.mark.slow
+def test_muon_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    muon = ["--model.filter_lr", "0.05", "--model.schedule", "constant", "--trainer.max_epochs"]
+    whole = fit(tmp_path / "whole", *muon, "3")
+    fit(tmp_path / "cut", *muon, "1")
+    cut = fit(tmp_path / "cut", *muon, "3")
+    assert_same_weights(whole, cut)
+    assert cut.read_history() == whole.read_history()
+
+
+@pytest.mark.slow
 def test_a_broken_last_checkpoint_is_named_and_the_one_before_used(tmp_path: Path, capfd) -> None:
     arguments = ["--checkpoint_every", "1", "--trainer.max_epochs"]
     run = fit(tmp_path / "run", *arguments, "2", data=VECTORS)

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from collapse_lit.models.backbones import make_backbone
+from collapse_lit.models.muon import Muon
 from collapse_lit.models.schedule import ScheduleName, schedule
 
 IMAGES_TO_START_FROM = 5000
@@ -27,7 +28,10 @@ class CoarseClassifier(L.LightningModule):
         backbone_args: Options of that network, such as width.
         lr: Peak learning rate of SGD with Nesterov momentum.
         momentum: Momentum of SGD.
-        weight_decay: Weight decay on all parameters: collapse needs it.
+        weight_decay: Weight decay of SGD on all its parameters: collapse needs it.
+        filter_lr: Peak learning rate of Muon, relative to their norm, for the filters of
+            convolutions, which then are not SGD's. For networks that normalise after each
+            convolution; null for SGD alone.
         schedule: Learning rate over training: multistep (÷10 at 1/3 and 2/3), onecycle (linear up
             for a fifth, linear down to 0), cosine, or constant.
         label_smoothing: Smoothing of the coarse labels. Keep 0 to recover fine classes: smoothing
@@ -44,6 +48,7 @@ class CoarseClassifier(L.LightningModule):
         lr: float = 0.1,
         momentum: float = 0.9,
         weight_decay: float = 5e-4,
+        filter_lr: float | None = None,
         schedule: ScheduleName = "multistep",
         label_smoothing: float = 0.0,
         compile: bool = False,
@@ -86,13 +91,13 @@ class CoarseClassifier(L.LightningModule):
         return loss
 
     def configure_optimizers(self) -> Any:
-        """SGD with Nesterov momentum; the rate follows the schedule step by step."""
-        optimizer = torch.optim.SGD(
-            self.parameters(),
-            lr=self.hparams["lr"],
-            momentum=self.hparams["momentum"],
-            weight_decay=self.hparams["weight_decay"],
-            nesterov=self.hparams["momentum"] > 0,
+        """SGD with Nesterov momentum, or Muon; the rate follows the schedule step by step."""
+        of_sgd = {key: self.hparams[key] for key in ("lr", "momentum", "weight_decay")}
+        filter_lr = self.hparams["filter_lr"]
+        optimizer = (
+            torch.optim.SGD(self.parameters(), nesterov=of_sgd["momentum"] > 0, **of_sgd)
+            if filter_lr is None
+            else Muon(self, filter_lr=filter_lr, **of_sgd)
         )
         total = int(self.trainer.estimated_stepping_batches)
         factor = schedule(self.hparams["schedule"], total)
