@@ -29,6 +29,8 @@ class FastCNN(nn.Module):
         widths: channels of the three blocks; the last is the number of features.
     """
 
+    activation = staticmethod(F.gelu)
+
     def __init__(self, in_channels: int = 3, widths: Sequence[int] = (64, 256, 256)) -> None:
         super().__init__()
         patch = in_channels * PATCH**2
@@ -47,11 +49,13 @@ class FastCNN(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Features (N, d) of images (N, C, H, W): the largest value over positions, scaled."""
-        return self.blocks(F.gelu(self.whitening(images))).amax(dim=(2, 3)) * FEATURE_SCALE
+        return self.blocks(self.activation(self.whitening(images))).amax(dim=(2, 3)) * FEATURE_SCALE
 
 
 class _Block(nn.Module):
     """Convolution, 2×2 maximum, convolution; each with BatchNorm and GELU."""
+
+    activation = staticmethod(F.gelu)
 
     def __init__(self, inside: int, outside: int) -> None:
         super().__init__()
@@ -61,8 +65,8 @@ class _Block(nn.Module):
         self.norm2 = _Norm(outside)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = F.gelu(self.norm1(F.max_pool2d(self.conv1(x), 2)))
-        return F.gelu(self.norm2(self.conv2(x)))
+        x = self.activation(self.norm1(F.max_pool2d(self.conv1(x), 2)))
+        return self.activation(self.norm2(self.conv2(x)))
 
 
 class _Norm(nn.BatchNorm2d):
@@ -72,15 +76,18 @@ class _Norm(nn.BatchNorm2d):
     square of that times its gradient, while weight decay acts on it as on all else.
     """
 
+    shift_scale = SHIFT_SCALE
+    newest_share = NORM_MOMENTUM
+
     def __init__(self, channels: int) -> None:
         super().__init__(channels, momentum=NORM_MOMENTUM, affine=False)
         self.shift = nn.Parameter(torch.zeros(channels))
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalised and shifted x (N, C, H, W)."""
-        shift = SHIFT_SCALE * self.shift
-        mean, variance = self.running_mean, self.running_var
-        return F.batch_norm(x, mean, variance, None, shift, self.training, NORM_MOMENTUM, self.eps)
+        running = (self.running_mean, self.running_var)
+        shift = self.shift_scale * self.shift
+        return F.batch_norm(x, *running, None, shift, self.training, self.newest_share, self.eps)
 
 
 def _identity_conv(inside: int, outside: int) -> nn.Conv2d:
