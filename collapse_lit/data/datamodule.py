@@ -40,8 +40,9 @@ class CoarseDataModule(LightningDataModule):
             a control: what is recovered then owes nothing to the labels. Measured is against the
             true ones.
         batch_size: images in a training batch, on each device.
-        augment: ``none``, ``crop`` (shift by up to an eighth of the image) or ``crop+flip`` (and
-            mirror left to right; not for digits).
+        augment: ``none``, ``crop`` (shift by up to an eighth of the image), ``crop+flip`` (and
+            mirror left to right; not for digits) or ``crop+flip+cutout`` (and cover a square of a
+            quarter of the image's side with grey: for runs long enough to learn images by heart).
         gaussian: the mixture that the source ``gaussian`` draws.
         seed: seed of order, augmentation, random groups, random splits and the mixture.
     """
@@ -56,7 +57,7 @@ class CoarseDataModule(LightningDataModule):
         split: int = 1,
         shuffle_coarse: bool = False,
         batch_size: int = 128,
-        augment: Literal["none", "crop", "crop+flip"] = "none",
+        augment: Literal["none", "crop", "crop+flip", "crop+flip+cutout"] = "none",
         gaussian: GaussianMixture | None = None,
         seed: int = 0,
     ) -> None:
@@ -190,5 +191,9 @@ class CoarseDataModule(LightningDataModule):
             return Augmentation()
         if len(self.image_shape) != 3:
             raise UserError(f"data.augment={self.augment!r} is for images; use none for vectors")
-        pad = max(1, min(self.image_shape[1:]) // 8)  # 4 pixels of 32, as everyone does
-        return Augmentation(pad, flip=self.augment == "crop+flip")
+        side = min(self.image_shape[1:])
+        return Augmentation(
+            pad=max(1, side // 8),  # 4 pixels of 32, as everyone does
+            flip="flip" in self.augment,
+            hole=side // 4 if "cutout" in self.augment else 0,
+        )

@@ -1,4 +1,4 @@
-"""What happens to a batch on the device: random crop and mirror, then normalisation."""
+"""What happens to a batch on the device: random crop, mirror and hole, then normalisation."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,7 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-ORDER, AUGMENTATION, MIRROR = 0, 1, 2  # independent streams of random numbers
+ORDER, AUGMENTATION, MIRROR, HOLE = 0, 1, 2, 3  # independent streams of random numbers
+GREY = 128  # of 0…255: what a hole is filled with, about the mean of natural images
 STATISTICS_FROM = 100_000  # images that mean and standard deviation are taken from, at most
 
 Augment = Callable[[Tensor, Tensor], Tensor]
@@ -41,9 +42,30 @@ def crop_and_flip(images: Tensor, pad: int, top: Tensor, left: Tensor, flip: Ten
     return windows[flip.long(), torch.arange(B, device=images.device), :, top, left]
 
 
+def cut_hole(images: Tensor, side: int, top: Tensor, left: Tensor) -> Tensor:
+    """Cover a square of each image with grey (DeVries & Taylor, "Cutout", arXiv 1708.04552).
+
+    Args:
+        images: (B, C, H, W).
+        side: of the square, in pixels.
+        top: first row of each square, (B,) int64; what lies outside of the image is cut off.
+        left: first column, likewise.
+
+    Returns:
+        images of the same shape, dtype and device.
+    """
+
+    def inside(start: Tensor, size: int) -> Tensor:
+        offset = torch.arange(size, device=images.device) - start[:, None]
+        return (offset >= 0) & (offset < side)
+
+    rows, columns = inside(top, images.shape[2]), inside(left, images.shape[3])
+    return images.masked_fill((rows[:, :, None] & columns[:, None, :])[:, None], GREY)
+
+
 @dataclass(frozen=True)
 class Augmentation:
-    """Random crop and mirror; what happens to sample i in epoch e depends on (seed, e, i) only.
+    """Random crop, mirror and hole: those of sample i in epoch e depend on (seed, e, i) only.
 
     So results are the same on one device or eight, on CPU or GPU, and after a resume.
 
@@ -51,10 +73,12 @@ class Augmentation:
         pad: how far a crop may shift, in pixels; 0 for no crop.
         flip: whether to mirror half of the images; in the next epoch the other half, so that every
             two epochs show each image both ways (Jordan, arXiv 2404.00498).
+        hole: side of a grey square somewhere in the image, in pixels; 0 for none.
     """
 
     pad: int = 0
     flip: bool = False
+    hole: int = 0
 
     def draw(self, n: int, seed: int, epoch: int, device: torch.device) -> Augment:
         """Draw for all n samples of an epoch.
@@ -62,16 +86,24 @@ class Augmentation:
         Returns:
             A function of images (B, C, H, W) on the device and their indices (B,).
         """
-        if not self.pad and not self.flip:
+        if not (self.pad or self.flip or self.hole):
             return lambda images, index: images
         generator = random_stream(seed, epoch, AUGMENTATION)
         corner = torch.randint(0, 2 * self.pad + 1, (2, n), generator=generator).to(device)
         mirrored_first = torch.rand(n, generator=random_stream(seed, 0, MIRROR)) < 0.5
         flip = ((mirrored_first ^ bool(epoch % 2)) & self.flip).to(device)
 
+        place = torch.rand(2, n, generator=random_stream(seed, epoch, HOLE)).to(device)
+
         def augment(images: Tensor, index: Tensor) -> Tensor:
             top, left = corner[:, index]
-            return crop_and_flip(images, self.pad, top, left, flip[index])
+            images = crop_and_flip(images, self.pad, top, left, flip[index])
+            if not self.hole:
+                return images
+            # Centres lie anywhere in the image, so that its border is covered as often as the rest.
+            size = torch.tensor(images.shape[2:], device=device)
+            top, left = (place[:, index] * size[:, None]).long() - self.hole // 2
+            return cut_hole(images, self.hole, top, left)
 
         return augment
 

@@ -6,6 +6,7 @@ from collapse_lit.data.transforms import (
     Augmentation,
     channel_statistics,
     crop_and_flip,
+    cut_hole,
     normaliser,
 )
 
@@ -80,6 +81,22 @@ def test_crop_alone_never_mirrors():
     image[..., 3, 2] = 1
     found = Augmentation(pad=1).draw(500, 0, 0, CPU)(image, torch.arange(500))
     assert set(found.nonzero()[:, 3].tolist()) == {1, 2, 3}
+
+
+def test_a_hole_by_hand_and_over_the_border():
+    images = torch.ones(2, 1, 3, 4, dtype=torch.uint8)
+    cut = cut_hole(images, 2, torch.tensor([0, 2]), torch.tensor([1, -1]))
+    assert (cut[0, 0] != 1).int().tolist() == [[0, 1, 1, 0], [0, 1, 1, 0], [0, 0, 0, 0]]
+    assert (cut[1, 0] != 1).int().tolist() == [[0, 0, 0, 0], [0, 0, 0, 0], [1, 0, 0, 0]]
+
+
+def test_holes_cover_every_pixel_of_some_image_and_never_all_of_one():
+    images = torch.ones(2000, 1, 8, 8, dtype=torch.uint8)
+    cut = Augmentation(hole=2).draw(2000, 0, 0, CPU)(images, torch.arange(2000)) != 1
+    assert set(cut.sum((1, 2, 3)).tolist()) <= {1, 2, 4}
+    assert cut.float().mean(0).min() > 0.2 * cut.float().mean(0).max()  # corners: a quarter
+    again = Augmentation(hole=2).draw(2000, 0, 1, CPU)(images, torch.arange(2000)) != 1
+    assert not cut.equal(again)
 
 
 def test_channel_statistics_are_those_of_numpy():
