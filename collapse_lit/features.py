@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +20,7 @@ class Features:
         fine: Hidden labels, (n,) int64, or None where there are none.
         index: Position of each sample in the data set, (n,) int64.
         layers: Output of further layers by path, each (n, d_layer) float32, spatial maps averaged.
+        mirrored: Input of the last layer for the mirror images, (n, d) float32, where asked for.
     """
 
     features: Tensor
@@ -27,6 +28,13 @@ class Features:
     fine: Tensor | None
     index: Tensor
     layers: dict[str, Tensor] = field(default_factory=dict)
+    mirrored: Tensor | None = None
+
+    def averaged(self) -> "Features":
+        """The same with the mean of each image's features and its mirror image's."""
+        if self.mirrored is None:
+            return self
+        return replace(self, features=(self.features + self.mirrored) / 2, mirrored=None)
 
 
 def extract_features(
@@ -35,6 +43,7 @@ def extract_features(
     layer: str,
     *,
     also: Sequence[str] = (),
+    mirror: bool = False,
     device: torch.device | str = "cpu",
 ) -> Features:
     """Run ``model`` over ``batches`` and keep what enters ``layer``.
@@ -50,33 +59,48 @@ def extract_features(
         layer: Path of the module whose input is the feature, such as ``"head"`` or ``"model.fc"``.
         also: Paths of further modules whose output is kept; maps (n, c, h, w) and tokens (n, t, c)
             are averaged to (n, c).
+        mirror: also run the model over the images mirrored left to right.
         device: Where inputs are sent and the features stay.
 
     Returns:
         The features of all samples in the order of ``batches``.
 
     Raises:
-        UserError: There is no such layer, the model never calls it, or there are no batches.
+        UserError: There is no such layer, the model never calls it, there are no batches, or
+            ``mirror`` is asked for inputs that are no images.
     """
     captured: dict[str, Tensor] = {}
     kept: dict[str, list[Tensor]] = {path: [] for path in (layer, *also)}
+    mirrored: list[Tensor] = []
     labels: list[list[Tensor]] = []
     with _eval_mode(model), _capture(model, layer, also, captured):
         for batch in batches:
             captured.clear()
             inputs = batch[0].to(device, non_blocking=True)
-            with torch.no_grad(), torch.autocast(inputs.device.type, enabled=False):
-                model(inputs)
+            _forward(model, inputs)
             for path, rows in kept.items():
                 if path not in captured:
                     raise UserError(f"layer {path!r} is never called in the model's forward pass")
                 rows.append(captured[path])
+            if mirror:
+                if inputs.ndim != 4:
+                    raise UserError("recovery.mirror: only images can be mirrored; leave it out")
+                _forward(model, inputs.flip(-1))
+                mirrored.append(captured[layer])
             labels.append([label.to(device) for label in batch[1:]])
     if not labels:
         raise UserError("a clean pass needs at least one batch, and its loader gave none")
     coarse, fine, index = _join_labels(labels)
     joined = {path: torch.cat(rows) for path, rows in kept.items()}
-    return Features(joined.pop(layer), coarse, fine, index, joined)
+    features = joined.pop(layer)
+    return Features(
+        features, coarse, fine, index, joined, torch.cat(mirrored) if mirrored else None
+    )
+
+
+def _forward(model: nn.Module, inputs: Tensor) -> None:
+    with torch.no_grad(), torch.autocast(inputs.device.type, enabled=False):
+        model(inputs)
 
 
 def _join_labels(labels: list[list[Tensor]]) -> tuple[Tensor, Tensor | None, Tensor]:

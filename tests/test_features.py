@@ -81,3 +81,21 @@ def test_a_wrong_layer_is_named_with_what_there_is(net: Net, images: Tensor) -> 
         extract_features(net, batches(images, 3), "unused")
     with pytest.raises(UserError, match="at least one batch"):
         extract_features(net, [], "head")
+
+
+def test_mirror_images_are_averaged_with_the_images(net: Net, images: Tensor) -> None:
+    plain = extract_features(net, batches(images, 3), "head")
+    mirrored = extract_features(net, batches(images.flip(-1), 3), "head")
+    both = extract_features(net, batches(images, 3), "head", also=["conv"], mirror=True)
+    assert not torch.allclose(plain.features, mirrored.features)
+    assert torch.equal(both.features, plain.features)
+    assert torch.equal(both.layers["conv"], plain.features)
+    torch.testing.assert_close(both.averaged().features, (plain.features + mirrored.features) / 2)
+    assert plain.averaged() is plain
+
+
+def test_vectors_have_no_mirror_image() -> None:
+    linear = nn.Sequential(nn.Identity(), nn.Linear(3, 2))
+    vectors = [(torch.randn(4, 3), torch.tensor([0, 1, 0, 1]))]
+    with pytest.raises(UserError, match=r"recovery\.mirror: only images"):
+        extract_features(linear, vectors, "1", mirror=True)

@@ -31,16 +31,20 @@ def clean_features(
     pl_module: L.LightningModule,
     layer: str,
     also: Sequence[str],
+    mirror: bool,
     loaders: Loaders | None,
 ) -> dict[str, Features]:
     """Features of every split as this rank holds them; extracted once for all who ask alike.
 
     Under DDP each rank passes over its own share of the samples, none of them twice.
     """
-    asked = (trainer.global_step, layer, tuple(also), loaders)
+    asked = (trainer.global_step, layer, tuple(also), mirror, loaders)
     if trainer not in _passes or _passes[trainer][0] != asked:
         _share_buffers(pl_module, measuring_group(trainer))
-        _passes[trainer] = (asked, _extract_splits(trainer, pl_module, layer, also, loaders))
+        _passes[trainer] = (
+            asked,
+            _extract_splits(trainer, pl_module, layer, also, mirror, loaders),
+        )
     return _passes[trainer][1]
 
 
@@ -65,6 +69,7 @@ def _extract_splits(
     pl_module: L.LightningModule,
     layer: str,
     also: Sequence[str],
+    mirror: bool,
     loaders: Loaders | None,
 ) -> dict[str, Features]:
     splits = {}
@@ -73,7 +78,12 @@ def _extract_splits(
         mine = isinstance(loader, DataLoader)  # others, such as our own, share themselves out
         batches = _share_of(loader, rank, world_size) if mine else loader
         features = extract_features(
-            pl_module, batches, layer, also=also, device=trainer.strategy.root_device
+            pl_module,
+            batches,
+            layer,
+            also=also,
+            mirror=mirror,
+            device=trainer.strategy.root_device,
         )
         if mine:
             features = dataclasses.replace(features, index=features.index * world_size + rank)

@@ -41,6 +41,7 @@ class Monitor(L.Callback):
             raise UserError(f"every_n_epochs must be at least 1, not {every_n_epochs}")
         self.layer = layer
         self.layers: tuple[str, ...] = ()
+        self.mirror = False
         self.every_n_epochs = every_n_epochs
         self.loaders = loaders
         self.values: dict[str, float] = {}
@@ -77,9 +78,10 @@ class Monitor(L.Callback):
             self._run(trainer, pl_module)
 
     def _run(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        others = [m.layers for m in trainer.callbacks if isinstance(m, Monitor)]  # type: ignore[attr-defined]
-        also = sorted({path for layers in others for path in layers})
-        splits = clean_features(trainer, pl_module, self.layer, also, self.loaders)
+        monitors = [m for m in trainer.callbacks if isinstance(m, Monitor)]  # type: ignore[attr-defined]
+        also = sorted({path for monitor in monitors for path in monitor.layers})
+        mirror = any(monitor.mirror for monitor in monitors)
+        splits = clean_features(trainer, pl_module, self.layer, also, mirror, self.loaders)
         head = find_layer(pl_module, self.layer)
         try:
             self.values = self.measure(splits, head, measuring_group(trainer))

@@ -33,6 +33,9 @@ class RecoveryMonitor(Monitor):
         every_n_epochs: Measure every that many epochs; the last epoch is always measured.
         k: Clusters in each coarse class: "given" (its number of fine classes), one number for all,
             a list with one number a coarse class, or "auto" (estimated; 1 is possible).
+        mirror: Cluster and probe the mean of the features of an image and of its mirror image: less
+            noise, for a second pass. For networks trained on images mirrored at random; what
+            :class:`CollapseMonitor` measures are the features as they are.
         seed: Seed of the clusterings and of the random floor.
         loaders: As for :class:`CollapseMonitor`.
     """
@@ -44,11 +47,13 @@ class RecoveryMonitor(Monitor):
         layer: str = "head",
         every_n_epochs: int = 1,
         k: int | list[int] | Literal["given", "auto"] = "given",
+        mirror: bool = False,
         seed: int = 0,
         loaders: Loaders | None = None,
     ) -> None:
         super().__init__(layer, every_n_epochs, loaders)
         self.k = k
+        self.mirror = mirror
         self.seed = seed
         self.recovery: Recovery | None = None
         self._told: set[str] = set()
@@ -57,6 +62,8 @@ class RecoveryMonitor(Monitor):
         self, splits: dict[str, Features], head: nn.Module, group: Group
     ) -> dict[str, float]:
         """Cluster the training features and score the clusters on both splits."""
+        if self.mirror:
+            splits = {split: features.averaged() for split, features in splits.items()}
         train = splits["train"]
         num_coarse = count_classes(train, head, group)
         fine_to_coarse = None if train.fine is None else fine_hierarchy(train, group)

@@ -34,9 +34,10 @@ def run_samples(path: Path, layer: str | None = None, split: str = "train") -> S
     checkpoint = newest_checkpoint(run)
     if checkpoint is None:
         raise UserError(f"--run {path}: there is no {run.last_checkpoint} to take the network from")
-    data = _data(run)
+    data, mirror = _data_and_mirror(run)
     model, layer = _classifier(checkpoint), layer or "head"
-    found = extract_features(model, data.clean_dataloaders()[split], layer)
+    batches = data.clean_dataloaders()[split]
+    found = extract_features(model, batches, layer, mirror=mirror).averaged()
     hierarchy = data.hierarchy
     images = getattr(data.labelled, split)
     return make_samples(
@@ -50,14 +51,15 @@ def run_samples(path: Path, layer: str | None = None, split: str = "train") -> S
     )
 
 
-def _data(run: RunDirectory) -> CoarseDataModule:
-    """The data module that the run was configured with."""
+def _data_and_mirror(run: RunDirectory) -> tuple[CoarseDataModule, bool]:
+    """The data module that the run was configured with, and whether it looks at mirror images."""
     try:
         config = yaml.safe_load(run.config.read_text())
         options = dict(config["data"])
         if options.get("gaussian"):
             options["gaussian"] = GaussianMixture(**options["gaussian"])
-        return CoarseDataModule(**options, seed=config["seed_everything"])
+        mirror = bool(config.get("recovery", {}).get("mirror"))  # older runs have no such option
+        return CoarseDataModule(**options, seed=config["seed_everything"]), mirror
     except (yaml.YAMLError, KeyError, TypeError) as error:
         raise UserError(f"{run.config}: it is no configuration of a run ({error!r})") from error
 

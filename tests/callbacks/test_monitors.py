@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from collapse_lit.callbacks import CollapseMonitor, RecoveryMonitor
 from collapse_lit.errors import UserError
-from collapse_lit.measure import neural_collapse
+from collapse_lit.measure import neural_collapse, recover
 
 
 class Net(L.LightningModule):
@@ -34,7 +34,12 @@ def data(with_fine: bool = True) -> TensorDataset:
     return TensorDataset(x, fine % 2, fine) if with_fine else TensorDataset(x, fine % 2)
 
 
-def train(callbacks: list[L.Callback], dataset: TensorDataset, epochs: int = 2) -> L.Trainer:
+def train(
+    callbacks: list[L.Callback],
+    dataset: TensorDataset,
+    epochs: int = 2,
+    network: type[Net] = Net,
+) -> L.Trainer:
     trainer = L.Trainer(
         max_epochs=epochs,
         accelerator="cpu",
@@ -46,7 +51,7 @@ def train(callbacks: list[L.Callback], dataset: TensorDataset, epochs: int = 2) 
     torch.manual_seed(0)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*does not have many workers")
-        trainer.fit(Net(), DataLoader(dataset, batch_size=16, shuffle=True))
+        trainer.fit(network(), DataLoader(dataset, batch_size=16, shuffle=True))
     return trainer
 
 
@@ -102,6 +107,31 @@ def test_layers_give_nc1_by_depth() -> None:
         body = trainer.lightning_module.body(dataset.tensors[0])
     expected = neural_collapse(body, dataset.tensors[1], 2)["nc1"]
     assert monitor.values["collapse_layers/body/nc1"] == pytest.approx(expected, rel=1e-6)
+
+
+def test_mirror_images_steady_the_recovery_and_leave_the_collapse_alone() -> None:
+    class ImageNet(Net):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x.flatten(1))
+
+    x, coarse, fine = data().tensors
+    images = TensorDataset(x.view(80, 1, 2, 2), coarse, fine)
+    values = {}
+    for mirror in (False, True):
+        collapse = CollapseMonitor(loaders=loaders(images))
+        recovery = RecoveryMonitor(mirror=mirror, loaders=collapse.loaders)
+        net = train([collapse, recovery], images, network=ImageNet).lightning_module
+        values[mirror] = collapse.values
+    with torch.no_grad():
+        plain, mirrored = (
+            net.body(seen.flatten(1)).relu()
+            for seen in (images.tensors[0], images.tensors[0].flip(-1))
+        )
+    expected = recover((plain + mirrored) / 2, coarse, [2, 2], num_coarse=2, seed=0)
+    assert values[False] == values[True]
+    assert torch.equal(recovery.recovery.ids, expected.ids)
+    assert recovery.values["recovery/separation"] == expected.separation
+    assert expected.separation != recover(plain, coarse, [2, 2], num_coarse=2, seed=0).separation
 
 
 def test_without_fine_labels_only_label_free_scores_are_logged() -> None:
