@@ -54,13 +54,14 @@ def recovery_figure(history: Sequence[Row], selected: Mapping[str, Any] | None) 
         _draw(axes, history, curve)
     if selected is not None:
         axes.axvline(selected["epoch"], color=RED, linewidth=1, alpha=0.7)
-        axes.annotate(
+        late = 2 * selected["epoch"] > history[0]["epoch"] + history[-1]["epoch"]
+        axes.annotate(  # on the side where there is room
             "chosen epoch\n(label-free)",
             (selected["epoch"], 0.3),
             xycoords=("data", "axes fraction"),
-            xytext=(-4, 0),
+            xytext=(-4 if late else 4, 0),
             textcoords="offset points",
-            ha="right",
+            ha="right" if late else "left",
             fontsize=8,
             color=RED,
         )
