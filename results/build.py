@@ -14,31 +14,46 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from matplotlib.figure import Figure
+from scipy.stats import spearmanr
 from torch.utils.flop_counter import FlopCounterMode
 
 from collapse_lit.measure.selection import select_epoch
 from collapse_lit.models import make_backbone
+from collapse_lit.report.figures import distances_figure
 
 HERE = Path(__file__).parent
 KEPT = ("config.yaml", "history.jsonl", "summary.json")
 CIFAR10 = {"images": 50_000, "shape": (3, 32, 32)}
+MAPS = {  # of CIFAR-10, by run
+    "small/mod": "mod: class i with class i + 5",
+    "maps/adjacent": "adjacent: class 2i with class 2i + 1",
+    "maps/look_alike": "look-alikes",
+    "maps/random1": "at random, seed 1",
+}
+ABLATIONS = {
+    "small/mod": "the small recipe as it is",
+    "ablations/sgd": "filters learnt by SGD, not Muon",
+}
+LEGIBLE = 0.94  # above it, names of merged pairs would cover one another
 BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#7F7F7F"
 
 Row = Mapping[str, Any]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Run:
-    """One kept run: its name below results/runs, configuration and measured epochs."""
+    """One kept run: its name below results/runs, configuration, measured epochs and distances."""
 
     name: str
     config: Mapping[str, Any]
     history: Sequence[Row]
     minutes: float
+    distances: Sequence[Mapping[str, Any]]
 
     @property
     def last(self) -> Row:
@@ -79,7 +94,13 @@ def _runs(folder: Path) -> Iterator[Run]:
             yaml.safe_load((path.parent / "config.yaml").read_text()),
             [json.loads(line) for line in path.read_text().splitlines()],
             json.loads((path.parent / "summary.json").read_text())["wall_seconds"] / 60,
+            _distances_of(path.parent),
         )
+
+
+def _distances_of(run: Path) -> Sequence[Mapping[str, Any]]:
+    path = run / "distances.json"  # runs of before it was kept have none
+    return json.loads(path.read_text()) if path.exists() else []
 
 
 def keep(run_dir: Path) -> None:
@@ -89,6 +110,23 @@ def keep(run_dir: Path) -> None:
         target.mkdir(parents=True, exist_ok=True)
         for name in KEPT:
             shutil.copy(path.parent / name, target / name)
+        snapshots = sorted((path.parent / "snapshots").glob("epoch_*.npz"))
+        distances = [found for file in snapshots if (found := _distances(file))]
+        if distances:
+            (target / "distances.json").write_text(json.dumps(distances) + "\n")
+
+
+def _distances(snapshot: Path) -> dict[str, Any]:
+    """Mean squared distances between fine classes, and which classes they are."""
+    with np.load(snapshot) as arrays:
+        if "class_distances" not in arrays:
+            return {}
+        return {
+            "epoch": int(snapshot.stem.removeprefix("epoch_")),
+            "coarse": arrays["coarse_names"].tolist(),
+            "fine": arrays["fine_names"].tolist(),
+            "distances": arrays["class_distances"].round(3).tolist(),
+        }
 
 
 def headline_table(runs: Sequence[Run]) -> str:
@@ -168,6 +206,128 @@ def epochs_figure(run: Run) -> Figure:
     return figure
 
 
+def compared_table(runs: Mapping[Run, str]) -> str:
+    """One line a run, with a word on what is special about it."""
+    lines = [
+        "| run | | coarse train | coarse test | **recovered, test** | ceiling | floor "
+        "| recovered, train | raw k-means | NC1 |",
+        "|---|---|---:|---:|---:|---:|---:|---:|---:|---:|",
+    ]
+    keys = (
+        *("train/acc_coarse", "test/acc_coarse", "recovery/clp_test", "recovery/probe_test"),
+        *("recovery/floor", "recovery/acc", "recovery/acc_raw", "collapse/nc1"),
+    )
+    for run, about in runs.items():
+        cells = " | ".join(f"{run.last[key]:.4f}" for key in keys)
+        lines.append(f"| `{run.name}` | {about} | {cells} |")
+    return "\n".join(lines)
+
+
+def apartness(ten: Run) -> dict[tuple[str, str], float]:
+    """How far apart images of two classes lie in a network that was told the classes.
+
+    Mean squared distance between images of the two, over that between images of the same one.
+    """
+    names, distances = ten.distances[-1]["fine"], np.array(ten.distances[-1]["distances"])
+    inside = distances.diagonal()
+    return {
+        (names[i], names[j]): 2 * distances[i, j] / (inside[i] + inside[j])
+        for i, j in zip(*np.triu_indices(len(names), 1), strict=True)
+    }
+
+
+def merged_pairs(run: Run) -> list[tuple[tuple[str, str], float]]:
+    """The two classes of each coarse one, and which share of their images is told apart."""
+    names = run.distances[-1]["coarse"]
+    pairs = [tuple(sorted(name.split("+"))) for name in names]
+    return list(zip(pairs, run.last["recovery/acc_of_coarse"], strict=True))
+
+
+def maps_table(maps: Mapping[Run, str], apart: Mapping[tuple[str, str], float]) -> str:
+    """One line a coarse map, those that merge the most alike classes first."""
+    lines = [
+        "| run | map | apartness of merged classes, mean | coarse test | **recovered, test** "
+        "| inside | ceiling | recovered, train | least recovered pair |",
+        "|---|---|---:|---:|---:|---:|---:|---:|---|",
+    ]
+    keys = (
+        *("test/acc_coarse", "recovery/clp_test", "recovery/clp_test_inside"),
+        *("recovery/probe_test", "recovery/acc"),
+    )
+
+    def mean_apartness(run: Run) -> float:
+        return float(np.mean([apart[pair] for pair, _ in merged_pairs(run)]))
+
+    for run in sorted(maps, key=mean_apartness):
+        (pair, least) = min(merged_pairs(run), key=lambda found: found[1])
+        cells = " | ".join(f"{run.last[key]:.4f}" for key in keys)
+        lines.append(
+            f"| `{run.name}` | {maps[run]} | {mean_apartness(run):.2f} | {cells} "
+            f"| {'+'.join(pair)}: {least:.3f} |"
+        )
+    return "\n".join(lines)
+
+
+def rank_correlation(maps: Mapping[Run, str], apart: Mapping[tuple[str, str], float]) -> float:
+    """Spearman's, over the merged pairs of all maps: of apartness and recovery."""
+    found = [(apart[pair], share) for run in maps for pair, share in merged_pairs(run)]
+    return float(spearmanr(found).statistic)
+
+
+def maps_figure(maps: Mapping[Run, str], apart: Mapping[tuple[str, str], float]) -> Figure:
+    """Each merged pair: how much of it is recovered, against how far apart its classes are."""
+    figure = Figure(figsize=(7.5, 4.8), layout="constrained")
+    axes = figure.add_subplot()
+    colours = dict(zip(maps, (BLUE, ORANGE, GREEN, RED, GREY, "black"), strict=False))
+    for run, about in maps.items():
+        points = [(apart[pair], share) for pair, share in merged_pairs(run)]
+        axes.scatter(*zip(*points, strict=True), color=colours[run], label=about, s=28)
+        for pair, share in merged_pairs(run):
+            if share > LEGIBLE:
+                continue
+            axes.annotate(
+                "+".join(pair), (apart[pair], share), (4, 3), textcoords="offset points", fontsize=6
+            )
+    axes.axhline(0.5, color=GREY, linestyle=":", linewidth=1)
+    axes.set(
+        xlabel="apartness of the two classes in the network that was told all ten",
+        ylabel="recovered inside the coarse class, train",
+        xscale="log",
+    )
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter("{x:g}")
+    axes.grid(alpha=0.25)
+    figure.legend(fontsize=8, loc="outside lower center", ncols=3)
+    axes.set_title("Which merged classes are told apart")
+    return figure
+
+
+def split_table(run: Run) -> str:
+    """Classes split at random: are the halves of a class told apart, epoch by epoch?"""
+    lines = [
+        "| epoch | accuracy on the 20 labels, train | test | NC1, 20 labels "
+        "| apartness of a class's halves | of other classes |",
+        "|---:|---:|---:|---:|---:|---:|",
+    ]
+    rows = {row["epoch"]: row for row in run.history}
+    for snapshot in run.distances:
+        row, (halves, others) = rows[snapshot["epoch"]], _halves_and_others(snapshot)
+        keys = ("train/acc_coarse", "test/acc_coarse", "collapse/nc1")
+        cells = " | ".join(f"{row[key]:.4f}" for key in keys)
+        lines.append(f"| {row['epoch']} | {cells} | {halves:.3f} | {others:.3f} |")
+    return "\n".join(lines)
+
+
+def _halves_and_others(snapshot: Mapping[str, Any]) -> tuple[float, float]:
+    """Mean apartness of the two halves of a class, and of parts of different classes."""
+    parents = np.array([name.rsplit("/", 1)[0] for name in snapshot["fine"]])
+    distances = np.array(snapshot["distances"])
+    inside = distances.diagonal()
+    apart = 2 * distances / (inside[:, None] + inside[None, :])
+    siblings = (parents[:, None] == parents[None, :]) & ~np.eye(len(parents), dtype=bool)
+    return apart[siblings].mean(), apart[parents[:, None] != parents[None, :]].mean()
+
+
 def simplified_table(runs: Sequence[Run]) -> str:
     """The Gaussian mixture: early and late, by distance and width."""
     lines = [
@@ -224,11 +384,17 @@ def save(figure: Figure, name: str) -> None:
 def build() -> None:
     """Write results/README.md and its figures."""
     runs = read_runs()
-    headline = [run for name, run in runs.items() if name.startswith("cifar10_fast")]
-    fast, terminal = runs["cifar10_fast"], runs["cifar10_terminal"]
+    fast, terminal = runs["fast/mod"], runs["cifar10_terminal"]
+    headline = [run for name, run in runs.items() if name.startswith(("fast/", "earlier/"))]
+    small_mod, small_ten, split = runs["small/mod"], runs["small/ten"], runs["split/two"]
+    maps = {runs[name]: about for name, about in MAPS.items()}
+    apart = apartness(small_ten)
     simplified = [run for name, run in runs.items() if name.startswith("gaussian/")]
     save(epochs_figure(fast), "headline.png")
     save(epochs_figure(terminal), "terminal.png")
+    save(maps_figure(maps, apart), "maps.png")
+    distances = {found["epoch"]: np.array(found["distances"]) for found in split.distances}
+    save(distances_figure(distances, split.distances[0]["fine"]), "split.png")
     save(simplified_figure(simplified), "simplified.png")
     environment = Environment(
         loader=FileSystemLoader(HERE), undefined=StrictUndefined, keep_trailing_newline=True
@@ -237,6 +403,16 @@ def build() -> None:
         headline=headline_table(headline),
         fast=fast,
         fast_epochs=epochs_table(fast),
+        small=compared_table({small_mod: "five coarse labels", small_ten: "all ten labels"}),
+        small_mod=small_mod,
+        small_ten=small_ten,
+        maps=maps_table(maps, apart),
+        ways=len(maps),
+        maps_pairs=sum(len(merged_pairs(run)) for run in maps),
+        maps_correlation=rank_correlation(maps, apart),
+        ablations=compared_table({runs[name]: about for name, about in ABLATIONS.items()}),
+        split=split,
+        split_epochs=split_table(split),
         terminal=terminal,
         terminal_epochs=epochs_table(terminal),
         simplified=simplified_table(simplified),
