@@ -228,12 +228,19 @@ def apartness(ten: Run) -> dict[tuple[str, str], float]:
 
     Mean squared distance between images of the two, over that between images of the same one.
     """
-    names, distances = ten.distances[-1]["fine"], np.array(ten.distances[-1]["distances"])
-    inside = distances.diagonal()
+    names, ratios = ten.distances[-1]["fine"], _over_inside(ten.distances[-1])
     return {
-        (names[i], names[j]): 2 * distances[i, j] / (inside[i] + inside[j])
+        (names[i], names[j]): float(ratios[i, j])
         for i, j in zip(*np.triu_indices(len(names), 1), strict=True)
     }
+
+
+def _over_inside(snapshot: Mapping[str, Any]) -> np.ndarray:
+    """Distances between classes over the mean of those inside the two, (F, F)."""
+    distances = np.array(snapshot["distances"])
+    inside = distances.diagonal()
+    ratios: np.ndarray = 2 * distances / (inside[:, None] + inside[None, :])
+    return ratios
 
 
 def merged_pairs(run: Run) -> list[tuple[tuple[str, str], float]]:
@@ -321,9 +328,7 @@ def split_table(run: Run) -> str:
 def _halves_and_others(snapshot: Mapping[str, Any]) -> tuple[float, float]:
     """Mean apartness of the two halves of a class, and of parts of different classes."""
     parents = np.array([name.rsplit("/", 1)[0] for name in snapshot["fine"]])
-    distances = np.array(snapshot["distances"])
-    inside = distances.diagonal()
-    apart = 2 * distances / (inside[:, None] + inside[None, :])
+    apart = _over_inside(snapshot)
     siblings = (parents[:, None] == parents[None, :]) & ~np.eye(len(parents), dtype=bool)
     return apart[siblings].mean(), apart[parents[:, None] != parents[None, :]].mean()
 

@@ -78,7 +78,7 @@ class Monitor(L.Callback):
             self._run(trainer, pl_module)
 
     def _run(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        monitors = [m for m in trainer.callbacks if isinstance(m, Monitor)]  # type: ignore[attr-defined]
+        monitors = monitors_of(trainer)
         also = sorted({path for monitor in monitors for path in monitor.layers})
         mirror = any(monitor.mirror for monitor in monitors)
         splits = clean_features(trainer, pl_module, self.layer, also, mirror, self.loaders)
@@ -102,6 +102,12 @@ class Monitor(L.Callback):
                 sync_dist=True,
                 reduce_fx="max",
             )
+
+
+def monitors_of(trainer: L.Trainer) -> list[Monitor]:
+    """The monitors among a trainer's callbacks, in their order."""
+    callbacks: list[L.Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set by a helper
+    return [callback for callback in callbacks if isinstance(callback, Monitor)]
 
 
 def linear_head(head: nn.Module) -> tuple[Tensor | None, Tensor | None]:

@@ -7,7 +7,7 @@ import lightning as L
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_info
 
-from collapse_lit.callbacks.monitor import Monitor
+from collapse_lit.callbacks.monitor import Monitor, monitors_of
 from collapse_lit.measure.selection import select_epoch
 from collapse_lit.tracking.run_directory import Row, RunDirectory, write_json
 from collapse_lit.tracking.weights_and_biases import RunLogger
@@ -103,8 +103,7 @@ class RunRecorder(ModelCheckpoint):
 
     def _take_row(self, trainer: L.Trainer) -> list[Monitor]:
         """Set the row to what was measured in this epoch, if anything was, and say by whom."""
-        monitors = [callback for callback in trainer.callbacks if isinstance(callback, Monitor)]  # type: ignore[attr-defined]
-        measured = [m for m in monitors if m.measured_epoch == trainer.current_epoch]
+        measured = [m for m in monitors_of(trainer) if m.measured_epoch == trainer.current_epoch]
         loss = trainer.callback_metrics.get("train/loss")  # a collective under DDP: on all ranks
         if measured:
             self.row = {"epoch": trainer.current_epoch}

@@ -2,7 +2,7 @@
 
 import lightning as L
 
-from collapse_lit.callbacks.monitor import Monitor
+from collapse_lit.callbacks.monitor import monitors_of
 from collapse_lit.data.labelled import LabelledImages
 from collapse_lit.pages.sprite import make_sprite
 from collapse_lit.tracking.run_directory import RunDirectory
@@ -17,8 +17,8 @@ def keep_thumbnails(run: RunDirectory, trainer: L.Trainer) -> None:
     if run.thumbnails.exists() or not isinstance(labelled, LabelledImages):
         return
     train = labelled.train
-    monitors = [callback for callback in trainer.callbacks if isinstance(callback, Monitor)]  # type: ignore[attr-defined]
-    shown = [monitor.pictures["index"] for monitor in monitors if "index" in monitor.pictures]
+    pictures = [monitor.pictures for monitor in monitors_of(trainer)]
+    shown = [found["index"] for found in pictures if "index" in found]
     if not shown or not train.has_pictures:
         return
     sprite = make_sprite(shown[0], (train.picture(row) for row in shown[0].tolist()))

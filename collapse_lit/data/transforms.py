@@ -92,7 +92,6 @@ class Augmentation:
         corner = torch.randint(0, 2 * self.pad + 1, (2, n), generator=generator).to(device)
         mirrored_first = torch.rand(n, generator=random_stream(seed, 0, MIRROR)) < 0.5
         flip = ((mirrored_first ^ bool(epoch % 2)) & self.flip).to(device)
-
         place = torch.rand(2, n, generator=random_stream(seed, epoch, HOLE)).to(device)
 
         def augment(images: Tensor, index: Tensor) -> Tensor:
@@ -100,7 +99,7 @@ class Augmentation:
             images = crop_and_flip(images, self.pad, top, left, flip[index])
             if not self.hole:
                 return images
-            # Centres lie anywhere in the image, so that its border is covered as often as the rest.
+            # Centres lie anywhere in the image, so holes may reach over its border, as published.
             size = torch.tensor(images.shape[2:], device=device)
             top, left = (place[:, index] * size[:, None]).long() - self.hole // 2
             return cut_hole(images, self.hole, top, left)

@@ -46,7 +46,13 @@ def run_samples(path: Path, layer: str | None = None, split: str = "train") -> S
         None if found.fine is None else [hierarchy.fine_names[f] for f in found.fine.tolist()],
         _paths(data, split),
         picture=images.picture if images.has_pictures else None,
-        origin={"run": str(path), "checkpoint": checkpoint.name, "layer": layer, "split": split},
+        origin={
+            "run": str(path),
+            "checkpoint": checkpoint.name,
+            "layer": layer,
+            "split": split,
+            "mirror": mirror,
+        },
         extracted=True,
     )
 

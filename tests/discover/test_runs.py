@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 
 import pytest
@@ -5,8 +6,10 @@ import torch
 import yaml
 
 from collapse_lit.cli import main
+from collapse_lit.discover import runs
 from collapse_lit.discover.runs import run_samples
 from collapse_lit.errors import UserError
+from collapse_lit.tracking.run_directory import RunDirectory
 
 QUICKSTART = str(Path(__file__).parents[2] / "configs/quickstart.yaml")
 
@@ -32,6 +35,24 @@ def test_the_training_set_comes_with_its_names(run: Path) -> None:
     assert samples.picture is not None
     assert samples.picture(0).size == (8, 8)
     assert len(run_samples(run, split="test")) == 500
+
+
+def test_a_run_that_looked_at_mirror_images_is_read_so_again(run: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "mirrored"
+    shutil.copytree(run, copy)
+    config = yaml.safe_load((copy / "config.yaml").read_text())
+    config["recovery"]["mirror"] = True
+    (copy / "config.yaml").write_text(yaml.safe_dump(config))
+    data, mirror = runs._data_and_mirror(RunDirectory(copy))
+    assert mirror
+    model = runs._classifier(copy / "checkpoints/last.ckpt").eval()
+    images = torch.cat([batch[0] for batch in data.clean_dataloaders()["train"]])
+    with torch.no_grad():
+        expected = (model.backbone(images) + model.backbone(images.flip(-1))) / 2
+    samples = run_samples(copy)
+    torch.testing.assert_close(samples.features, expected)
+    assert samples.origin["mirror"]
+    assert not torch.allclose(run_samples(run).features, expected)
 
 
 def test_a_run_that_is_none_is_named(run: Path, tmp_path: Path, capsys) -> None:
