@@ -391,6 +391,7 @@ def build() -> None:
     runs = read_runs()
     fast, terminal = runs["fast/mod"], runs["cifar10_terminal"]
     headline = [run for name, run in runs.items() if name.startswith(("fast/", "earlier/"))]
+    recipe = [run for name, run in runs.items() if name.startswith("recipe/")]
     small_mod, small_ten, split = runs["small/mod"], runs["small/ten"], runs["split/two"]
     maps = {runs[name]: about for name, about in MAPS.items()}
     apart = apartness(small_ten)
@@ -408,6 +409,9 @@ def build() -> None:
         headline=headline_table(headline),
         fast=fast,
         fast_epochs=epochs_table(fast),
+        recipe=headline_table(recipe),
+        recipe_wide=runs["recipe/width48_epochs10"],
+        recipe_long=runs["recipe/width32_epochs20"],
         small=compared_table({small_mod: "five coarse labels", small_ten: "all ten labels"}),
         small_mod=small_mod,
         small_ten=small_ten,
