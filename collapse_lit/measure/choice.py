@@ -20,6 +20,7 @@ from collapse_lit.measure.spaces import Space
 
 CANDIDATES = ("white32/gmm", "unit-white32/gmm")
 MOST_CLUSTERS = 8  # that k="auto" considers
+GAUSSIAN = -0.186  # ½ ln(π / (π − 2)) − ln 2: separation of a Gaussian cut in two at its mean
 REPRODUCIBLE = 0.5  # stability below which k="auto" sees no sub-structure
 NEARLY = 0.02  # difference in stability that decides nothing
 
@@ -49,9 +50,9 @@ def cluster_class(
     """Cluster one coarse class in the best of the spaces offered.
 
     In each space and for each number of clusters the best-separated k-means optimum is found, by
-    the climb from either order of axes. The best separated of all is taken; of several numbers the
-    one that two random halves of the samples agree on best (``_choose_space``, ``_choose_number``).
-    The space's clusterer then refines the choice.
+    the climb from either order of axes. How well it is separated and how far two random halves of
+    the samples agree on it choose between them (``_choose_space``, ``_choose_number``). The space's
+    clusterer then refines the choice.
 
     Args:
         points: per space name the points (n, r) float32; n ≥ k.
@@ -98,14 +99,29 @@ def cluster_class(
 def _choose_space(
     candidates: Sequence[Candidate], halves_of: Callable[[Candidate], Halves]
 ) -> tuple[Candidate, Halves]:
-    """The best separated candidate.
+    """The largest product of stability and separation beyond that of an unstructured Gaussian.
 
-    Stability has no say: of two optima that compete in a class, the better one may well be missed
-    in half of the samples, and how often is a matter of which half (``docs/recovery.md``).
+    Separation alone can be high by chance, stability alone for a cut that any Gaussian has along
+    its longest axis. The halves, which cost as much as the search itself, are left out where even
+    full stability could not win.
     """
-    # rounded: of candidates that end alike the first counts, whatever the last digits say
-    best = max(candidates, key=lambda c: round(c.separation, 4))
-    return best, halves_of(best)
+    by_separation = sorted(candidates, key=lambda c: -round(c.separation, 4))
+    best, halves = by_separation[0], halves_of(by_separation[0])
+    for other in by_separation[1:]:
+        if max(other.separation - GAUSSIAN, 0) > _score(best, halves):
+            others = halves_of(other)
+            if round(_score(other, others), 4) > round(_score(best, halves), 4):
+                best, halves = other, others
+    return best, halves
+
+
+def choice_score(separation: float, stability: float) -> float:
+    """What is chosen by: separation beyond that of an unstructured Gaussian, times stability."""
+    return max(separation - GAUSSIAN, 0) * stability
+
+
+def _score(candidate: Candidate, halves: Halves) -> float:
+    return choice_score(candidate.separation, halves.stability)
 
 
 def _choose_number(

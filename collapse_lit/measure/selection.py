@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-GAUSSIAN = -0.186  # ½ ln(π / (π − 2)) − ln 2: separation of a Gaussian cut in two at its mean
+from collapse_lit.measure.choice import choice_score
 
 
 def select_epoch(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
@@ -33,13 +33,13 @@ def epoch_score(row: Mapping[str, Any]) -> float:
 
     A test image's fine class is found if its coarse class is, and then the right one inside it. The
     first has a measure that needs no fine label, the coarse accuracy on the test set; to the second
-    speak the label-free scores, as a product: separated better than an unstructured Gaussian, and
-    reproducible, for features of a network that learns its labels by heart can be cut very well,
-    but each time differently.
+    speak the scores that choose a space within an epoch: well separated, and reproducible, for
+    features of a network that learns its labels by heart can be cut very well, but each time
+    differently.
 
     Args:
         row: ``recovery/separation`` and, as far as known, ``recovery/stability`` and
             ``test/acc_coarse``.
     """
-    separated = max(row["recovery/separation"] - GAUSSIAN, 0)
-    return separated * row.get("recovery/stability", 1.0) * row.get("test/acc_coarse", 1.0)
+    inside = choice_score(row["recovery/separation"], row.get("recovery/stability", 1.0))
+    return inside * row.get("test/acc_coarse", 1.0)
