@@ -9,30 +9,30 @@ from sklearn.metrics import adjusted_rand_score
 from collapse_lit.measure.clustering import (
     FloatArray,
     IdArray,
-    Order,
-    climb,
     cluster_means,
     kmeans,
+    prominence,
     separation,
     whitened,
 )
+from collapse_lit.measure.graph import search
 from collapse_lit.measure.mixture import mixture_posterior
 from collapse_lit.measure.spaces import Space
 
-RESTARTS = 10  # of k-means where there is no climb
+RESTARTS = 10  # of k-means in spaces that are not whitened
 RESTARTS_RAW = 3  # the same in all d dimensions, where a restart costs ten times as much
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """The best-separated k clusters in one space."""
+    """The most prominent k clusters in one space."""
 
     space: str
-    orders: tuple[Order, ...]  # of the climb that found them
     points: FloatArray  # (n, r)
     k: int
     ids: IdArray  # (n,)
     separation: float
+    prominence: float
 
 
 @dataclass(frozen=True)
@@ -45,33 +45,31 @@ class Halves:
 
 def best_candidate(
     name: str,
-    orders: tuple[Order, ...],
     points: FloatArray,
     k: int,
     seed: int,
     device: torch.device | None,
 ) -> Candidate:
-    """The best-separated ``k`` clusters of ``points`` (n, r), found by a climb in these orders."""
-    ids = _optimum(points, k, name, orders, seed, device)
-    white = Space.parse(name).kind == "white"
-    separated = separation(points, ids, k) if white else float("nan")
-    return Candidate(name, orders, points, k, ids, separated)
+    """The most prominent ``k`` clusters of ``points`` (n, r)."""
+    ids = _optimum(points, k, name, seed, device)
+    if Space.parse(name).kind != "white":
+        return Candidate(name, points, k, ids, separation=np.nan, prominence=np.nan)
+    return Candidate(name, points, k, ids, separation(points, ids, k), prominence(points, ids, k))
 
 
 def _optimum(
     points: FloatArray,
     k: int,
     name: str,
-    orders: tuple[Order, ...],
     seed: int,
     device: torch.device | None,
 ) -> IdArray:
-    """k-means clusters (n,): by the climb where points are whitened, by restarts elsewhere."""
+    """k-means clusters (n,): in whitened points from a cut of their graph, else by restarts."""
     if k == 1:
         return np.zeros(len(points), dtype=np.int64)
     kind = Space.parse(name).kind
     if kind == "white":
-        return climb(whitened(points), k, seed, orders, device)
+        return search(whitened(points), k, seed, device)
     restarts = RESTARTS_RAW if kind == "raw" else RESTARTS
     return kmeans(points, k, seed, restarts=restarts, device=device)
 
@@ -98,9 +96,7 @@ def cluster_halves(candidate: Candidate, seed: int, device: torch.device | None)
     order = np.random.default_rng(seed).permutation(n)
     halves = (order[: n // 2], order[n // 2 :]) if n >= 2 * k else (order, order)
     first, second = (
-        posterior_of(
-            candidate, some, _optimum(some, k, candidate.space, candidate.orders, seed, device)
-        )
+        posterior_of(candidate, some, _optimum(some, k, candidate.space, seed, device))
         for some in (candidate.points[np.sort(half)] for half in halves)
     )
     agreement = adjusted_rand_score(first.argmax(axis=1), second.argmax(axis=1))

@@ -14,13 +14,12 @@ from collapse_lit.measure.candidate import (
     cluster_halves,
     posterior_of,
 )
-from collapse_lit.measure.clustering import FloatArray, IdArray, Order
+from collapse_lit.measure.clustering import GAUSSIAN, FloatArray, IdArray
 from collapse_lit.measure.plane import discriminant_plane, mean_silhouette
 from collapse_lit.measure.spaces import Space
 
 CANDIDATES = ("white32/gmm", "unit-white32/gmm")
 MOST_CLUSTERS = 8  # that k="auto" considers
-GAUSSIAN = -0.186  # ½ ln(π / (π − 2)) − ln 2: separation of a Gaussian cut in two at its mean
 REPRODUCIBLE = 0.5  # stability below which k="auto" sees no sub-structure
 NEARLY = 0.02  # difference in stability that decides nothing
 
@@ -49,9 +48,9 @@ def cluster_class(
 ) -> ClassClusters:
     """Cluster one coarse class in the best of the spaces offered.
 
-    In each space and for each number of clusters the best-separated k-means optimum is found, by
-    the climb from either order of axes. How well it is separated and how far two random halves of
-    the samples agree on it choose between them (``_choose_space``, ``_choose_number``). The space's
+    In each space and for each number of clusters the most prominent k-means optimum is found, from
+    a cut of the graph of neighbours. How prominent it is and how far two random halves of the
+    samples agree on it choose between them (``_choose_space``, ``_choose_number``). The space's
     clusterer then refines the choice.
 
     Args:
@@ -65,10 +64,9 @@ def cluster_class(
     """
     spaces = {name: _varying(p) for name, p in points.items()}
     candidates = [
-        best_candidate(name, orders, p, clusters, seed, device)
+        best_candidate(name, p, clusters, seed, device)
         for name, p in spaces.items()
         for clusters in _numbers(k, name, len(p))
-        for orders in _climbs(k, name)
     ]
     choose = _choose_number if k is None else _choose_space
     best, halves = choose(candidates, lambda c: cluster_halves(c, seed, device))
@@ -99,29 +97,29 @@ def cluster_class(
 def _choose_space(
     candidates: Sequence[Candidate], halves_of: Callable[[Candidate], Halves]
 ) -> tuple[Candidate, Halves]:
-    """The largest product of stability and separation beyond that of an unstructured Gaussian.
+    """The largest product of prominence and stability.
 
-    Separation alone can be high by chance, stability alone for a cut that any Gaussian has along
+    Prominence alone can be high by chance, stability alone for a cut that any Gaussian has along
     its longest axis. The halves, which cost as much as the search itself, are left out where even
     full stability could not win.
     """
-    by_separation = sorted(candidates, key=lambda c: -round(c.separation, 4))
-    best, halves = by_separation[0], halves_of(by_separation[0])
-    for other in by_separation[1:]:
-        if max(other.separation - GAUSSIAN, 0) > _score(best, halves):
+    by_prominence = sorted(candidates, key=lambda c: -round(c.prominence, 4))
+    best, halves = by_prominence[0], halves_of(by_prominence[0])
+    for other in by_prominence[1:]:
+        if max(other.prominence, 0) > _score(best, halves):
             others = halves_of(other)
             if round(_score(other, others), 4) > round(_score(best, halves), 4):
                 best, halves = other, others
     return best, halves
 
 
-def choice_score(separation: float, stability: float) -> float:
-    """What is chosen by: separation beyond that of an unstructured Gaussian, times stability."""
-    return max(separation - GAUSSIAN, 0) * stability
-
-
 def _score(candidate: Candidate, halves: Halves) -> float:
-    return choice_score(candidate.separation, halves.stability)
+    return max(candidate.prominence, 0) * halves.stability
+
+
+def choice_score(separation: float, stability: float) -> float:
+    """What an epoch is chosen by: separation beyond that of a Gaussian, times stability."""
+    return max(separation - GAUSSIAN, 0) * stability
 
 
 def _choose_number(
@@ -180,16 +178,6 @@ def _numbers(k: int | None, name: str, n: int) -> range:
     if Space.parse(name).kind != "white":
         raise ValueError(f"k='auto' needs a whitened space such as 'white32/gmm', not {name!r}")
     return range(1, min(MOST_CLUSTERS, n) + 1)
-
-
-def _climbs(k: int | None, name: str) -> tuple[tuple[Order, ...], ...]:
-    """The climbs that compete: one from each order of axes, where there is a climb at all.
-
-    For an unknown number the two are one: halves must find the clusters whichever way they lie.
-    """
-    if Space.parse(name).kind != "white" or k is None:
-        return (("variance", "shape"),)
-    return (("variance",), ("shape",)) if k > 1 else (("variance",),)
 
 
 def _in_order_of_appearance(ids: IdArray, k: int) -> IdArray:

@@ -1,37 +1,25 @@
-"""k-means on the points of one coarse class, and its climb through ranks.
+"""k-means on the points of one coarse class, and how well its clusters are separated."""
 
-The climb is what finds the fine classes. In a whitened space of 32 directions the k-means objective
-has its best optimum close to the fine classes, but random starts do not reach it: the one direction
-that separates is lost among 31 that do not. In a few leading directions they do. So each start is
-made there and continued in twice the rank, from its own clusters, up to the full rank; the optimum
-with the best ``separation`` is kept. What leads is either variance (the principal axes as they
-come) or shape: the axes along which clusters of even size lie apart.
-"""
-
-from collections.abc import Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.linalg import eigh
+from scipy.stats import entropy
 
 FloatArray = NDArray[np.float32]
 IdArray = NDArray[np.int64]
 
-Order = Literal["variance", "shape"]
-START_RANKS: dict[Order, tuple[int, ...]] = {"variance": (4, 8, 16), "shape": (2, 4)}
-STARTS: dict[Order, int] = {"variance": 3, "shape": 2}  # per rank, at least
-MOST_STARTS = 30
-POINTS_OF_A_START = 10_000  # small classes get this many points' worth of starts per rank
 ITERATIONS = 20  # at most
-SETTLED = 1e-4  # relative change of the k-means objective that ends it sooner, on a climb
-CONVERGED = 1e-6  # the same without a climb: in many dimensions nearly all of it is noise
+SETTLED = 1e-6  # relative change of the objective that ends it sooner; nearly all of it is noise
 FIRST_ITERATIONS = 4  # of restarts: all take these, the best goes on
 POINTS_AT_FIRST = 1000  # a cluster, for the first iterations of restarts
-ALIKE = 0.01  # share of points in which clusters may differ and still count as the same
+GAUSSIAN = -0.186  # ½ ln(π / (π − 2)) − ln 2: separation of a Gaussian cut in two at its mean
 SMALLEST_SHARE = 0.02  # of an even share: a cluster below it is an outlier, not a class
 
 
@@ -61,47 +49,13 @@ def kmeans(
     Raises:
         ImportError: Faiss is not installed; the message names the extras.
     """
-    lloyd = Lloyd(points, k, device, CONVERGED)
+    lloyd = Lloyd(points, k, device)
     if restarts == 1:
         return lloyd.from_seed(seed).ids
-    first = Lloyd(points[:: max(len(points) // (POINTS_AT_FIRST * k), 1)], k, device, CONVERGED)
+    first = Lloyd(points[:: max(len(points) // (POINTS_AT_FIRST * k), 1)], k, device)
     begun = [first.from_seed(seed + restart, FIRST_ITERATIONS) for restart in range(restarts)]
     best = min(begun, key=_rounded_objective)
     return lloyd.from_means(cluster_means(first.points, best.ids, k)).ids
-
-
-def climb(
-    points: FloatArray,
-    k: int,
-    seed: int,
-    orders: Sequence[Order] = ("variance", "shape"),
-    device: torch.device | None = None,
-) -> IdArray:
-    """The best-separated k-means optimum of whitened points (n, r); (n,) cluster ids.
-
-    Few points get more starts: they cost little, and there chance has more to say. Climbs that meet
-    go on as one.
-    """
-    candidates: list[IdArray] = []
-    for order in orders:
-        turned = _by_shape(points) if order == "shape" else points
-        full = turned.shape[1]
-        starts = max(STARTS[order], min(MOST_STARTS, POINTS_OF_A_START // len(points)))
-        first_ranks = {min(rank, full) for rank in START_RANKS[order]}
-        climbers: list[Optimum] = []
-        rank = min(first_ranks)
-        while True:
-            lloyd = Lloyd(turned[:, :rank], k, device)
-            climbers = [lloyd.from_ids(climber.ids) for climber in climbers]
-            if rank in first_ranks:
-                climbers += [lloyd.from_seed(seed + start) for start in range(starts)]
-            climbers = _distinct(climbers, k)
-            if rank == full:
-                break
-            rank = min(2 * rank, full)
-        candidates += [climber.ids for climber in climbers]
-    # rounded: of starts that end alike the first counts, whatever the last digits say
-    return max(candidates, key=lambda ids: round(separation(points, ids, k), 4))
 
 
 @dataclass(frozen=True)
@@ -120,11 +74,10 @@ class Lloyd:
         points: FloatArray,
         k: int,
         device: torch.device | None = None,
-        settled: float = SETTLED,
     ) -> None:
         self.faiss = load_faiss()
         self.points = np.ascontiguousarray(points, dtype=np.float32)
-        self.k, self.settled = k, settled
+        self.k = k
         self.index = _flat_index(self.faiss, self.points.shape[1], device)
 
     def from_seed(self, seed: int, iterations: int = ITERATIONS) -> Optimum:
@@ -150,38 +103,19 @@ class Lloyd:
         clustering.check_input_data_for_NaNs = False  # whoever calls has looked
         if hasattr(clustering, "init_method"):  # newer Faiss
             clustering.init_method = faiss.ClusteringInitMethod_KMEANS_PLUS_PLUS
-            clustering.early_stop_threshold = self.settled
+            clustering.early_stop_threshold = SETTLED
         if centroids is not None:
             faiss.copy_array_to_vector(centroids.ravel(), clustering.centroids)
-        # Threads that wait for one another made this twenty times slower on a busy machine
-        threads = faiss.omp_get_max_threads()
-        faiss.omp_set_num_threads(1)
-        try:
+        with _one_thread(faiss):
             self.index.reset()
             clustering.train(self.points, self.index)
             squared, ids = self.index.search(self.points, 1)
-        finally:
-            faiss.omp_set_num_threads(threads)
         return Optimum(ids[:, 0], float(squared.sum(dtype=np.float64)))
 
 
 def _rounded_objective(optimum: Optimum) -> float:
     """The objective to five digits, so that of starts that end alike the first counts."""
     return float(f"{optimum.objective:.4e}")
-
-
-def _distinct(optima: Sequence[Optimum], k: int) -> list[Optimum]:
-    """The optima without those whose clusters are, but for ``ALIKE``, an earlier one's."""
-    kept: list[Optimum] = []
-    for optimum in optima:
-        if not any(_same_clusters(optimum.ids, other.ids, k) for other in kept):
-            kept.append(optimum)
-    return kept
-
-
-def _same_clusters(ids: IdArray, others: IdArray, k: int) -> bool:
-    together = np.bincount(ids * k + others, minlength=k * k).reshape(k, k)
-    return bool(together.max(axis=1).sum() >= (1 - ALIKE) * len(ids))
 
 
 def whitened(points: FloatArray) -> FloatArray:
@@ -194,22 +128,6 @@ def whitened(points: FloatArray) -> FloatArray:
     variances, axes = eigh(centred.T @ centred / len(points))
     scales = np.sqrt(np.maximum(variances, 1e-6 * max(variances[-1], 1e-12)))
     return np.ascontiguousarray(centred @ ((axes / scales) @ axes.T), dtype=np.float32)
-
-
-def _by_shape(points: FloatArray) -> FloatArray:
-    """Whitened points (n, r) turned so that axes that hold clusters of even size come first.
-
-    Two such clusters give an axis light tails: its share of a point's squared length is more even
-    than elsewhere. That is a large eigenvalue of the spatial sign covariance (Visuri, Koivunen,
-    Oja, J. Stat. Plan. Inference 91, 2000); a pair of scatters, here this and the covariance, shows
-    clusters without labels (Tyler, Critchley, Dümbgen, Oja, JRSS B 71, 2009).
-    """
-    squared = np.square(points).sum(axis=1, keepdims=True)
-    directions = points / np.sqrt(np.maximum(squared, 1e-12))
-    _, axes = eigh((directions.T @ directions).astype(np.float64))
-    axes = axes[:, ::-1]
-    axes = axes * np.sign(axes[np.abs(axes).argmax(axis=0), np.arange(axes.shape[1])])
-    return np.ascontiguousarray(points @ axes.astype(np.float32))
 
 
 def separation(points: FloatArray, ids: IdArray, k: int) -> float:
@@ -244,6 +162,20 @@ def separation(points: FloatArray, ids: IdArray, k: int) -> float:
     return float(gain - np.log(k) - price)
 
 
+def prominence(points: FloatArray, ids: IdArray, k: int) -> float:
+    """What optima of the same points are compared by: separation, and how even the clusters are.
+
+    Separation beyond that of an unstructured Gaussian, times the share of the k clusters that are
+    effectively there: the exponential of the entropy of their sizes, over k. Of two optima that are
+    separated alike, the more even one is nearer to the fine classes.
+    """
+    beyond = separation(points, ids, k) - GAUSSIAN
+    if beyond <= 0:
+        return beyond
+    shares = np.bincount(ids, minlength=k) / len(ids)
+    return beyond * float(np.exp(entropy(shares))) / k
+
+
 def cluster_means(points: FloatArray, ids: IdArray, k: int) -> FloatArray:
     """(k, r) float32 means; an empty cluster's is zero."""
     counts = np.bincount(ids, minlength=k)
@@ -251,6 +183,29 @@ def cluster_means(points: FloatArray, ids: IdArray, k: int) -> FloatArray:
     members[ids, np.arange(len(points))] = 1
     sums: FloatArray = members @ points
     return sums / np.maximum(counts, 1).astype(np.float32)[:, None]
+
+
+def nearest_neighbours(
+    points: FloatArray, count: int, device: torch.device | None = None
+) -> IdArray:
+    """(n, count) the nearest of all points (n, r) to each, itself left out, by Faiss."""
+    faiss = load_faiss()
+    index = _flat_index(faiss, points.shape[1], device)
+    with _one_thread(faiss):
+        index.add(points)
+        _, ids = index.search(points, count + 1)
+    return np.asarray(ids[:, 1:])
+
+
+@contextmanager
+def _one_thread(faiss: ModuleType) -> Iterator[None]:
+    """Threads that wait for one another made Faiss twenty times slower on a busy machine."""
+    threads = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(1)
+    try:
+        yield
+    finally:
+        faiss.omp_set_num_threads(threads)
 
 
 def _flat_index(faiss: ModuleType, r: int, device: torch.device | None) -> Any:

@@ -1,4 +1,4 @@
-"""k-means, its climb, the separation score and the mixture, on planted clusters."""
+"""k-means, where it starts, the separation score and the mixture, on planted clusters."""
 
 import builtins
 import sys
@@ -10,7 +10,15 @@ from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score
 from sklearn.mixture import GaussianMixture
 
-from collapse_lit.measure.clustering import Lloyd, climb, kmeans, separation
+from collapse_lit.measure.clustering import (
+    GAUSSIAN,
+    Lloyd,
+    kmeans,
+    nearest_neighbours,
+    prominence,
+    separation,
+)
+from collapse_lit.measure.graph import graph_coordinates, search
 from collapse_lit.measure.mixture import mixture_posterior
 from collapse_lit.measure.spaces import Space, coordinates, embedded
 
@@ -47,7 +55,7 @@ def test_kmeans_continues_from_given_clusters():
     assert adjusted_rand_score(Lloyd(points, 3).from_ids(truth).ids, truth) > 0.99
 
 
-def test_the_climb_finds_what_restarts_at_full_rank_do_not():
+def test_a_cut_of_the_graph_finds_what_restarts_at_full_rank_do_not():
     # the clusters lie apart in one of 32 equally long directions, so the start has to find it
     rng = np.random.default_rng(2)
     truth = rng.integers(2, size=4000)
@@ -55,9 +63,65 @@ def test_the_climb_finds_what_restarts_at_full_rank_do_not():
     points[:, 17] += 5 * truth
     points = whitened(points)
     restarts = kmeans(points, 2, seed=0, restarts=10)
-    climbed = climb(points, 2, seed=0)
-    assert separation(points, climbed, 2) > separation(points, restarts, 2)
-    assert adjusted_rand_score(truth, climbed) > 0.9
+    found = search(points, 2, seed=0)
+    assert separation(points, found, 2) > separation(points, restarts, 2)
+    assert adjusted_rand_score(truth, found) > 0.9
+
+
+@pytest.mark.parametrize("sizes", [(500, 500), (900, 100), (400, 300, 100)])
+def test_a_cut_of_the_graph_finds_clusters_of_any_size_beside_outliers(sizes):
+    rng = np.random.default_rng(0)
+    means = 8 * np.eye(len(sizes), 12)
+    truth = np.repeat(np.arange(len(sizes)), sizes)
+    points = means[truth] + rng.normal(size=(len(truth), 12))
+    points[:3] += 60  # far from all others: the cheapest cut of all
+    found = search(whitened(points.astype(np.float32), rank=12), len(sizes), seed=0)
+    assert adjusted_rand_score(truth[3:], found[3:]) > 0.97
+
+
+def test_coordinates_in_the_graph_are_those_of_the_dense_random_walk():
+    points, _ = gaussians(n=80, d=4, k=3)
+    n, weak = 80, 10.0  # every point has ten neighbours, so the mean degree is ten
+    distances = np.linalg.norm(points[:, None] - points, axis=2)
+    directed = np.zeros((n, n))
+    for row, order in enumerate(np.argsort(distances, axis=1)):
+        directed[row, order[1:11]] = 1
+    joined = (directed + directed.T) / 2 + weak / n
+    walk = joined / joined.sum(axis=1, keepdims=True)
+    values, vectors = np.linalg.eig(walk)
+    first = vectors[:, np.argsort(-values.real)[1:3]].real
+    ours = graph_coordinates(points, 2, seed=0)
+    assert ours.shape == (n, 2)
+    correlations = np.abs(np.corrcoef(ours.T, first.T)[:2, 2:])
+    np.testing.assert_allclose(np.diag(correlations), 1, atol=1e-3)
+
+
+def test_neighbours_are_the_nearest_others():
+    points = np.array([[0.0], [1.0], [3.0], [7.0]], dtype=np.float32)
+    assert nearest_neighbours(points, 2).tolist() == [[1, 2], [0, 2], [1, 0], [2, 1]]
+
+
+@pytest.mark.parametrize("n", [2, 3, 5, 7])
+def test_a_handful_of_points_has_clusters_too(n):
+    points = np.arange(n, dtype=np.float32)[:, None] - (n - 1) / 2
+    assert set(search(points, 2, seed=0)) == {0, 1}
+
+
+def test_of_optima_separated_alike_the_even_one_is_more_prominent():
+    # two of the four corners of a square, whitened: either cut is separated alike
+    rng = np.random.default_rng(0)
+    even = np.arange(4000) % 2
+    uneven = (np.arange(4000) % 10 < 3).astype(np.int64)
+    points = rng.normal(size=(4000, 2))
+    points[:, 0] += 6 * even
+    points[:, 1] += 6 * np.sqrt(0.25 / 0.21) * uneven  # the same share of the variance
+    points = whitened(points.astype(np.float32), rank=2)
+    beyond = {name: separation(points, ids, 2) - GAUSSIAN for name, ids in
+              (("even", even), ("uneven", uneven))}  # fmt: skip
+    assert beyond["uneven"] == pytest.approx(beyond["even"], abs=0.02)
+    assert prominence(points, even, 2) == pytest.approx(beyond["even"])
+    # 0.3 and 0.7: the entropy is 0.6109, so exp(0.6109) / 2 of the two are there
+    assert prominence(points, uneven, 2) == pytest.approx(0.921 * beyond["uneven"], rel=1e-3)
 
 
 def test_separation_knows_gaussians_from_clusters():
@@ -69,9 +133,9 @@ def test_separation_knows_gaussians_from_clusters():
     assert separation(noise, np.zeros(len(noise), dtype=np.int64), 1) == 0
 
     points, _ = gaussians(k=3)
-    scores = {
-        k: separation(whitened(points), climb(whitened(points), k, 0), k) for k in range(1, 7)
-    }
+    points = whitened(points)
+    scores = {k: separation(points, search(points, k, seed=0), k) for k in range(2, 7)}
+    assert scores[3] > 0
     assert max(scores, key=scores.get) == 3
 
 

@@ -1,0 +1,91 @@
+"""Where k-means starts: the clusters that cut the graph of nearest neighbours least.
+
+In a whitened space of 32 directions the k-means objective has an optimum close to the fine classes,
+but random starts do not reach it: the direction that separates is lost among those that do not. A
+cut through the graph of nearest neighbours passes where points are sparse, whichever way that is.
+"""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+from scipy.sparse.linalg import LinearOperator, eigsh
+from scipy.stats import rankdata
+
+from collapse_lit.measure.clustering import (
+    FloatArray,
+    IdArray,
+    Lloyd,
+    cluster_means,
+    kmeans,
+    nearest_neighbours,
+    prominence,
+)
+
+NEIGHBOURS = 10
+MOST_POINTS = 20_000  # of a class that the graph is made of: its cost grows with their square
+RESTARTS = 5  # of k-means on the graph's coordinates, which are few
+TOLERANCE = 1e-4  # relative, of the eigenvalues: to start from, clusters need be no better
+
+
+def search(points: FloatArray, k: int, seed: int, device: torch.device | None = None) -> IdArray:
+    """The most prominent k-means optimum of whitened points that a cut of their graph leads to.
+
+    Two cuts are tried: k-means on the graph's coordinates, and on their ranks. The first finds
+    clusters of any size, the second those of like size, which outliers cannot hide.
+
+    Args:
+        points: (n, r) float32, centred, unit covariance; n ≥ k.
+        k: number of clusters.
+        seed: seed of the random starts.
+        device: where Faiss works.
+
+    Returns:
+        (n,) int64 cluster ids.
+    """
+    some = np.ascontiguousarray(points[:: -(-len(points) // MOST_POINTS)])
+    lloyd = Lloyd(points, k, device)
+    if len(some) <= 2 * k:  # too few to have neighbours
+        return lloyd.from_means(some[:k]).ids
+    coordinates = graph_coordinates(some, k - 1, seed, device)
+    ranks = (rankdata(coordinates, axis=0) / len(some)).astype(np.float32)
+    starts = [kmeans(cut, k, seed, restarts=RESTARTS) for cut in (ranks, coordinates)]
+    optima = [lloyd.from_means(cluster_means(some, start, k)).ids for start in starts]
+    # rounded: where both lead to the same optimum the first counts, whatever the last digits say
+    return max(optima, key=lambda ids: round(prominence(points, ids, k), 4))
+
+
+def graph_coordinates(
+    points: FloatArray, dimensions: int, seed: int, device: torch.device | None = None
+) -> FloatArray:
+    """Coordinates (n, dimensions) float32 of the points (n, r) in the graph of their neighbours.
+
+    The first eigenvectors of the random walk, without the constant one: the relaxed solution of the
+    normalised cut (Shi, Malik, IEEE TPAMI 22, 2000). Each pair of points is also joined by a weak
+    edge, of the mean degree in all at each point: without, the least cut is that of a few outliers
+    (Zhang, Rohe, NeurIPS 2018).
+    """
+    n = len(points)
+    neighbours = nearest_neighbours(points, min(NEIGHBOURS, n - 1), device)  # (n, m)
+    edges = np.ones(neighbours.size, dtype=np.float64)
+    ends = (np.repeat(np.arange(n), neighbours.shape[1]), neighbours.ravel())
+    directed = csr_matrix((edges, ends), shape=(n, n))
+    graph = (directed + directed.T) / 2
+    degrees = np.asarray(graph.sum(axis=1)).ravel()
+    weak = degrees.mean()
+    scales = 1 / np.sqrt(degrees + weak)
+
+    def normalised(x: NDArray[np.float64]) -> NDArray[np.float64]:
+        scaled = scales * x.ravel()
+        joined: NDArray[np.float64] = scales * (graph @ scaled + weak / n * scaled.sum())
+        return joined
+
+    values, vectors = eigsh(
+        LinearOperator((n, n), matvec=normalised, dtype=np.float64),
+        k=dimensions + 1,
+        which="LA",
+        v0=np.random.default_rng(seed).normal(size=n),
+        tol=TOLERANCE,
+    )
+    falling = np.argsort(-values)[1:]
+    return np.ascontiguousarray(vectors[:, falling] * scales[:, None] * n, dtype=np.float32)
