@@ -36,6 +36,10 @@ class Features:
             return self
         return replace(self, features=(self.features + self.mirrored) / 2, mirrored=None)
 
+    def views(self) -> Tensor:
+        """(v·n, d): the features of all images, then those of their mirror images, if asked for."""
+        return self.features if self.mirrored is None else torch.cat([self.features, self.mirrored])
+
 
 def extract_features(
     model: nn.Module,

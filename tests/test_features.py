@@ -91,7 +91,9 @@ def test_mirror_images_are_averaged_with_the_images(net: Net, images: Tensor) ->
     assert torch.equal(both.features, plain.features)
     assert torch.equal(both.layers["conv"], plain.features)
     torch.testing.assert_close(both.averaged().features, (plain.features + mirrored.features) / 2)
+    assert torch.equal(both.views(), torch.cat([plain.features, mirrored.features]))
     assert plain.averaged() is plain
+    assert plain.views() is plain.features
 
 
 def test_vectors_have_no_mirror_image() -> None:

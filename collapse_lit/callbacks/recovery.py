@@ -33,8 +33,9 @@ class RecoveryMonitor(Monitor):
         every_n_epochs: Measure every that many epochs; the last epoch is always measured.
         k: Clusters in each coarse class: "given" (its number of fine classes), one number for all,
             a list with one number a coarse class, or "auto" (estimated; 1 is possible).
-        mirror: Cluster and probe the mean of the features of an image and of its mirror image: less
-            noise, for a second pass. For networks trained on images mirrored at random; what
+        mirror: Cluster the mean of the features of an image and of its mirror image: less noise,
+            for a second pass. Probes learn from both, each a sample of its own, and are asked about
+            the mean. For networks trained on images mirrored at random; what
             :class:`CollapseMonitor` measures are the features as they are.
         seed: Seed of the clusterings and of the random floor.
         loaders: As for :class:`CollapseMonitor`.
@@ -62,6 +63,7 @@ class RecoveryMonitor(Monitor):
         self, splits: dict[str, Features], head: nn.Module, group: Group
     ) -> dict[str, float]:
         """Cluster the training features and score the clusters on both splits."""
+        views = splits["train"].views() if self.mirror else splits["train"].features
         if self.mirror:
             splits = {split: features.averaged() for split, features in splits.items()}
         train = splits["train"]
@@ -90,7 +92,7 @@ class RecoveryMonitor(Monitor):
             "recovery/silhouette": found.silhouette,
         }
         if fine_to_coarse is not None:
-            values |= self._scores(splits, found, fine_to_coarse, k, num_coarse, group)
+            values |= self._scores(splits, views, found, fine_to_coarse, k, num_coarse, group)
         return values
 
     def _tell(self, found: Recovery) -> None:
@@ -116,13 +118,17 @@ class RecoveryMonitor(Monitor):
     def _scores(
         self,
         splits: dict[str, Features],
+        views: Tensor,
         found: Recovery,
         fine_to_coarse: Tensor,
         k: int | list[int] | Literal["auto"],
         num_coarse: int,
         group: Group,
     ) -> dict[str, float]:
-        """Everything that looks at a fine label, after the clusters are fixed."""
+        """Everything that looks at a fine label, after the clusters are fixed.
+
+        Probes are fitted on ``views`` (v·n_local, d), all samples once or once in each view.
+        """
         train, test = splits["train"], splits.get("test")
         assert train.fine is not None
         matching = match_clusters(
@@ -161,7 +167,7 @@ class RecoveryMonitor(Monitor):
             ("probe_test", train.fine, everyone, fine_to_coarse),
             ("floor", random_ids, random_matching.cluster_to_fine, found.cluster_to_coarse),
         ):
-            probe = fit_probe(train.features, targets, len(to_fine), group=group)
+            probe = fit_probe(views, targets.repeat(1 + self.mirror), len(to_fine), group=group)
             predicted = probe.predict(test.features)
             right = to_fine.to(predicted.device)[predicted] == test.fine
             inside = to_coarse.to(predicted.device)[predicted] == test.coarse

@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from collapse_lit.callbacks import CollapseMonitor, RecoveryMonitor
 from collapse_lit.errors import UserError
-from collapse_lit.measure import neural_collapse, recover
+from collapse_lit.measure import fit_probe, neural_collapse, recover
 
 
 class Net(L.LightningModule):
@@ -118,7 +118,8 @@ def test_mirror_images_steady_the_recovery_and_leave_the_collapse_alone() -> Non
     images = TensorDataset(x.view(80, 1, 2, 2), coarse, fine)
     values = {}
     for mirror in (False, True):
-        collapse = CollapseMonitor(loaders=loaders(images))
+        both = {"train": DataLoader(images, batch_size=7), "test": DataLoader(images, batch_size=7)}
+        collapse = CollapseMonitor(loaders=lambda both=both: both)
         recovery = RecoveryMonitor(mirror=mirror, loaders=collapse.loaders)
         net = train([collapse, recovery], images, network=ImageNet).lightning_module
         values[mirror] = collapse.values
@@ -132,6 +133,9 @@ def test_mirror_images_steady_the_recovery_and_leave_the_collapse_alone() -> Non
     assert torch.equal(recovery.recovery.ids, expected.ids)
     assert recovery.values["recovery/separation"] == expected.separation
     assert expected.separation != recover(plain, coarse, [2, 2], num_coarse=2, seed=0).separation
+    probe = fit_probe(torch.cat([plain, mirrored]), fine.repeat(2), 4)
+    right = probe.predict((plain + mirrored) / 2) == fine
+    assert recovery.values["recovery/probe_test"] == float(right.double().mean())
 
 
 def test_without_fine_labels_only_label_free_scores_are_logged() -> None:
