@@ -1,4 +1,4 @@
-"""The command line: ``collapse-lit fit``, ``controls``, ``grid`` and ``report``."""
+"""The command line: ``collapse-lit COMMAND ...``, one entry of ``COMMANDS`` each."""
 
 import os
 import sys
@@ -9,6 +9,7 @@ from collapse_lit.errors import EXIT_MISTAKE, UserError
 
 COMMANDS = {
     "fit": "train on coarse labels, measure collapse and recovery; the same command again resumes",
+    "remeasure": "a run's checkpoints measured again, with other options or a newer version",
     "controls": "the same run beside its controls, in one table and one figure",
     "grid": "the same run with every combination of a sweep's values, in one table and one figure",
     "discover": "hidden sub-classes in your own classifier, from its features or a run",
@@ -48,6 +49,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from collapse_lit.training import fit
 
             fit(rest)
+        elif command == "remeasure":
+            from collapse_lit.remeasure import remeasure
+
+            remeasure(rest)
         elif command == "controls":
             from collapse_lit.controls import run_controls
 

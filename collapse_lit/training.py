@@ -4,6 +4,7 @@ import logging
 import warnings
 from argparse import ArgumentError
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -55,9 +56,23 @@ def fit(arguments: Sequence[str]) -> None:
             failed under way; the last epoch's checkpoint is whole then.
         RunStopped: A signal asked the run to stop.
     """
+    cli = command_line(arguments)
+    if cli.trainer.fast_dev_run:  # type: ignore[attr-defined]
+        cli.trainer.fit(cli.model, datamodule=cli.datamodule)
+        return
+    with run_of(cli):
+        _train(cli)
+
+
+def command_line(arguments: Sequence[str]) -> "FitCLI":
+    """Everything that a configuration and overrides ask for, built and its run directory claimed.
+
+    Raises:
+        UserError: The configuration, the data or the run directory cannot be used.
+    """
     _quiet_lightning()
     try:
-        cli = FitCLI(
+        return FitCLI(
             CoarseClassifier,
             CoarseDataModule,
             args=list(arguments),
@@ -74,13 +89,19 @@ def fit(arguments: Sequence[str]) -> None:
         )
     except ArgumentError as error:
         raise UserError(f"{error} (collapse-lit fit --help lists all options)") from error
-    run, trainer = cli.run_directory, cli.trainer
-    if trainer.fast_dev_run:  # type: ignore[attr-defined]
-        trainer.fit(cli.model, datamodule=cli.datamodule)
-        return
+
+
+@contextmanager
+def run_of(cli: "FitCLI") -> Iterator[None]:
+    """What is done inside goes into the run directory; report and summary follow it.
+
+    Raises:
+        UserError: The directory's disk failed.
+    """
+    run = cli.run_directory
     try:
-        _train(cli)
-        if trainer.is_global_zero:
+        yield
+        if cli.trainer.is_global_zero:
             build_report(run.path)
             print_summary(run)
     except OSError as error:
@@ -102,7 +123,7 @@ def _train(cli: "FitCLI") -> None:
     try:
         if trainer.is_global_zero:
             check_space(run, weights)
-            write_whole(run.config, cli.parser.dump(cli.config, skip_unset=False).encode())
+            write_config(cli)
         if trainer.max_epochs == 0:
             _measure_untrained(cli)
         else:
@@ -114,20 +135,30 @@ def _train(cli: "FitCLI") -> None:
         finish(trainer.loggers)
 
 
+def write_config(cli: "FitCLI") -> None:
+    """Keep the configuration as it was resolved."""
+    resolved = cli.parser.dump(cli.config, skip_unset=False)
+    write_whole(cli.run_directory.config, resolved.encode())
+
+
 def _is_in(run: RunDirectory, name: Any) -> bool:
     """Whether an error's file is one of the run directory's."""
     return isinstance(name, str) and Path(name).resolve().is_relative_to(run.path.resolve())
 
 
 def _measure_untrained(cli: "FitCLI") -> None:
-    """Measure the network as it was initialised, unless that is done.
+    """Measure the network as it was initialised, unless that is done."""
+    if not cli.run_directory.read_history():
+        measure_network(cli)
+
+
+def measure_network(cli: "FitCLI") -> None:
+    """Measure the network as it is, without training.
 
     The monitors measure at the end of a validation and read the data themselves. Lightning asks for
     a step and for batches all the same.
     """
     model, data = cli.model, cli.datamodule
-    if cli.run_directory.read_history():
-        return
     model.validation_step = lambda batch, batch_idx: None
     data.val_dataloader = lambda: data.clean_dataloaders()["test"]
     cli.trainer.validate(model, datamodule=data, verbose=False)
@@ -205,7 +236,7 @@ class FitCLI(LightningCLI):
             if rank_zero_only.rank == 0:  # type: ignore[attr-defined]
                 self.claim = Claim(self.run_directory)
                 self.run_directory.clean()
-            check_same_experiment(self.run_directory, self._resolved(), self._defaults())
+            self.see_same_experiment(self.run_directory)
 
     def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:
         """A trainer whose logger, checkpoints and progress all belong to the run directory."""
@@ -237,6 +268,14 @@ class FitCLI(LightningCLI):
             use_distributed_sampler=False,  # our loaders shard without padding
             enable_autolog_hparams=False,  # W&B gets the whole configuration instead
         )
+
+    def see_same_experiment(self, run: RunDirectory) -> None:
+        """See that what is asked for is the experiment that a run directory holds, if any.
+
+        Raises:
+            UserError: It is another one.
+        """
+        check_same_experiment(run, self._resolved(), self._defaults())
 
     def _resolved(self) -> dict[str, Any]:
         return yaml.safe_load(self.parser.dump(self.config, skip_unset=False))

@@ -105,6 +105,8 @@ class RunRecorder(ModelCheckpoint):
         """Set the row to what was measured in this epoch, if anything was, and say by whom."""
         measured = [m for m in monitors_of(trainer) if m.measured_epoch == trainer.current_epoch]
         loss = trainer.callback_metrics.get("train/loss")  # a collective under DDP: on all ranks
+        if loss is None and self.row.get("epoch") == trainer.current_epoch:
+            loss = self.row.get("train/loss")  # of the checkpoint that is measured again
         if measured:
             self.row = {"epoch": trainer.current_epoch}
             if loss is not None:

@@ -94,7 +94,7 @@ def newest_checkpoint(
     return None
 
 
-def check_checkpoint(path: Path, weights: Mapping[str, Tensor] | None) -> None:
+def check_checkpoint(path: Path, weights: Mapping[str, Tensor] | None = None) -> None:
     """See that a training run can go on from a file.
 
     Raises:

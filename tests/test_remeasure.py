@@ -1,0 +1,75 @@
+"""Measuring a run's checkpoints again: the same numbers for the same options, others for others."""
+
+import json
+from pathlib import Path
+
+import pytest
+from reliability.processes import VECTORS
+
+from collapse_lit.cli import main
+from collapse_lit.tracking.run_directory import RunDirectory
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
+    """Five epochs, two of them kept, and the last."""
+    run = tmp_path_factory.mktemp("trained") / "run"
+    options = ["--trainer.max_epochs", "5", "--checkpoint_every", "2", "--run_dir", str(run)]
+    assert main(["fit", *VECTORS, *options]) == 0
+    return RunDirectory(run)
+
+
+def test_the_kept_epochs_are_measured_again_as_they_were(trained: RunDirectory, tmp_path: Path):
+    arguments = ["remeasure", str(trained.path), "--out", str(tmp_path / "again")]
+    assert main(arguments) == 0
+    again = RunDirectory(tmp_path / "again")
+    before = {row["epoch"]: row for row in trained.read_history()}
+    assert again.read_history() == [before[1], before[3], before[4]]
+    summaries = [json.loads(run.summary.read_text()) for run in (trained, again)]
+    assert summaries[0]["wall_seconds"] == summaries[1]["wall_seconds"]
+    assert again.report.exists()
+    assert (again.figures / "recovery.png").exists()
+
+    history = again.history.stat()
+    assert main(arguments) == 0  # nothing is left to do
+    assert again.history.stat().st_mtime_ns == history.st_mtime_ns
+
+
+def test_other_options_of_recovery_leave_the_collapse_alone(trained: RunDirectory, tmp_path: Path):
+    out = RunDirectory(tmp_path / "three")
+    assert main(["remeasure", str(trained.path), "--out", str(out.path), "--recovery.k=3"]) == 0
+    before, after = trained.read_history()[-1], out.read_history()[-1]
+    assert after["recovery/separation"] != before["recovery/separation"]
+    collapse = {key for key in before if key.startswith("collapse")}
+    assert {key: after[key] for key in collapse} == {key: before[key] for key in collapse}
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--data.gaussian.per_class", "30"], "data.gaussian.per_class was 20, now 30"),
+        (["--recovery.knn", "3"], "recovery.knn"),
+    ],
+)
+def test_another_experiment_is_refused(
+    trained: RunDirectory, tmp_path: Path, capsys: pytest.CaptureFixture, options: list, said: str
+):
+    assert main(["remeasure", str(trained.path), "--out", str(tmp_path / "out"), *options]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_run_that_cannot_be_measured_is_named(
+    trained: RunDirectory, tmp_path: Path, capsys: pytest.CaptureFixture
+):
+    assert main(["remeasure", str(tmp_path), "--out", str(tmp_path / "out")]) == 2
+    assert "it is no run directory" in capsys.readouterr().err
+    assert main(["remeasure", str(trained.path), "--out", str(trained.path)]) == 2
+    assert "choose another directory" in capsys.readouterr().err
+    empty = RunDirectory(tmp_path / "empty")
+    empty.create()
+    empty.config.write_bytes(trained.config.read_bytes())
+    assert main(["remeasure", str(empty.path), "--out", str(tmp_path / "out")]) == 2
+    assert "there is no checkpoint" in capsys.readouterr().err
+    empty.last_checkpoint.write_bytes(b"torn")
+    assert main(["remeasure", str(empty.path), "--out", str(tmp_path / "out")]) == 2
+    assert "no checkpoint that can be measured" in capsys.readouterr().err
