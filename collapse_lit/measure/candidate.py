@@ -11,7 +11,6 @@ from collapse_lit.measure.clustering import (
     IdArray,
     cluster_means,
     kmeans,
-    prominence,
     separation,
     whitened,
 )
@@ -25,14 +24,13 @@ RESTARTS_RAW = 3  # the same in all d dimensions, where a restart costs ten time
 
 @dataclass(frozen=True)
 class Candidate:
-    """The most prominent k clusters in one space."""
+    """The k clusters found in one space."""
 
     space: str
     points: FloatArray  # (n, r)
     k: int
     ids: IdArray  # (n,)
     separation: float
-    prominence: float
 
 
 @dataclass(frozen=True)
@@ -43,18 +41,18 @@ class Halves:
     stability: float
 
 
-def best_candidate(
+def candidate_of(
     name: str,
     points: FloatArray,
     k: int,
     seed: int,
     device: torch.device | None,
 ) -> Candidate:
-    """The most prominent ``k`` clusters of ``points`` (n, r)."""
+    """The ``k`` clusters of ``points`` (n, r), and how well they are separated."""
     ids = _optimum(points, k, name, seed, device)
-    if Space.parse(name).kind != "white":
-        return Candidate(name, points, k, ids, separation=np.nan, prominence=np.nan)
-    return Candidate(name, points, k, ids, separation(points, ids, k), prominence(points, ids, k))
+    white = Space.parse(name).kind == "white"
+    separated = separation(points, ids, k) if white else float("nan")
+    return Candidate(name, points, k, ids, separated)
 
 
 def _optimum(
@@ -64,7 +62,7 @@ def _optimum(
     seed: int,
     device: torch.device | None,
 ) -> IdArray:
-    """k-means clusters (n,): in whitened points from a cut of their graph, else by restarts."""
+    """k-means clusters (n,): by the search where points are whitened, by restarts elsewhere."""
     if k == 1:
         return np.zeros(len(points), dtype=np.int64)
     kind = Space.parse(name).kind

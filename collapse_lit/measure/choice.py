@@ -10,16 +10,17 @@ from scipy.optimize import linear_sum_assignment
 from collapse_lit.measure.candidate import (
     Candidate,
     Halves,
-    best_candidate,
+    candidate_of,
     cluster_halves,
     posterior_of,
 )
-from collapse_lit.measure.clustering import GAUSSIAN, FloatArray, IdArray
+from collapse_lit.measure.clustering import FloatArray, IdArray
 from collapse_lit.measure.plane import discriminant_plane, mean_silhouette
 from collapse_lit.measure.spaces import Space
 
 CANDIDATES = ("white32/gmm", "unit-white32/gmm")
 MOST_CLUSTERS = 8  # that k="auto" considers
+GAUSSIAN = -0.186  # ½ ln(π / (π − 2)) − ln 2: separation of a Gaussian cut in two at its mean
 REPRODUCIBLE = 0.5  # stability below which k="auto" sees no sub-structure
 NEARLY = 0.02  # difference in stability that decides nothing
 
@@ -48,9 +49,9 @@ def cluster_class(
 ) -> ClassClusters:
     """Cluster one coarse class in the best of the spaces offered.
 
-    In each space and for each number of clusters the most prominent k-means optimum is found, from
-    a cut of the graph of neighbours. How prominent it is and how far two random halves of the
-    samples agree on it choose between them (``_choose_space``, ``_choose_number``). The space's
+    In each space and for each number of clusters the best k-means optimum is found, from cuts of
+    the graph of neighbours. How well it is separated and how far two random halves of the samples
+    agree on it choose between them (``_choose_space``, ``_choose_number``). The space's
     clusterer then refines the choice.
 
     Args:
@@ -64,7 +65,7 @@ def cluster_class(
     """
     spaces = {name: _varying(p) for name, p in points.items()}
     candidates = [
-        best_candidate(name, p, clusters, seed, device)
+        candidate_of(name, p, clusters, seed, device)
         for name, p in spaces.items()
         for clusters in _numbers(k, name, len(p))
     ]
@@ -97,29 +98,29 @@ def cluster_class(
 def _choose_space(
     candidates: Sequence[Candidate], halves_of: Callable[[Candidate], Halves]
 ) -> tuple[Candidate, Halves]:
-    """The largest product of prominence and stability.
+    """The largest product of stability and separation beyond that of an unstructured Gaussian.
 
-    Prominence alone can be high by chance, stability alone for a cut that any Gaussian has along
+    Separation alone can be high by chance, stability alone for a cut that any Gaussian has along
     its longest axis. The halves, which cost as much as the search itself, are left out where even
     full stability could not win.
     """
-    by_prominence = sorted(candidates, key=lambda c: -round(c.prominence, 4))
-    best, halves = by_prominence[0], halves_of(by_prominence[0])
-    for other in by_prominence[1:]:
-        if max(other.prominence, 0) > _score(best, halves):
+    by_separation = sorted(candidates, key=lambda c: -round(c.separation, 4))
+    best, halves = by_separation[0], halves_of(by_separation[0])
+    for other in by_separation[1:]:
+        if max(other.separation - GAUSSIAN, 0) > _score(best, halves):
             others = halves_of(other)
             if round(_score(other, others), 4) > round(_score(best, halves), 4):
                 best, halves = other, others
     return best, halves
 
 
-def _score(candidate: Candidate, halves: Halves) -> float:
-    return max(candidate.prominence, 0) * halves.stability
-
-
 def choice_score(separation: float, stability: float) -> float:
-    """What an epoch is chosen by: separation beyond that of a Gaussian, times stability."""
+    """What is chosen by: separation beyond that of an unstructured Gaussian, times stability."""
     return max(separation - GAUSSIAN, 0) * stability
+
+
+def _score(candidate: Candidate, halves: Halves) -> float:
+    return choice_score(candidate.separation, halves.stability)
 
 
 def _choose_number(

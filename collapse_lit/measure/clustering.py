@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.linalg import eigh
-from scipy.stats import entropy
 
 FloatArray = NDArray[np.float32]
 IdArray = NDArray[np.int64]
@@ -19,7 +18,6 @@ ITERATIONS = 20  # at most
 SETTLED = 1e-6  # relative change of the objective that ends it sooner; nearly all of it is noise
 FIRST_ITERATIONS = 4  # of restarts: all take these, the best goes on
 POINTS_AT_FIRST = 1000  # a cluster, for the first iterations of restarts
-GAUSSIAN = -0.186  # ½ ln(π / (π − 2)) − ln 2: separation of a Gaussian cut in two at its mean
 SMALLEST_SHARE = 0.02  # of an even share: a cluster below it is an outlier, not a class
 
 
@@ -160,20 +158,6 @@ def separation(points: FloatArray, ids: IdArray, k: int) -> float:
     gain = -0.5 * np.log(1 - between.clip(0, 1 - 1e-6)).sum()
     price = (k - 1) * (r + 1) / 2 * np.log(n) / n
     return float(gain - np.log(k) - price)
-
-
-def prominence(points: FloatArray, ids: IdArray, k: int) -> float:
-    """What optima of the same points are compared by: separation, and how even the clusters are.
-
-    Separation beyond that of an unstructured Gaussian, times the share of the k clusters that are
-    effectively there: the exponential of the entropy of their sizes, over k. Of two optima that are
-    separated alike, the more even one is nearer to the fine classes.
-    """
-    beyond = separation(points, ids, k) - GAUSSIAN
-    if beyond <= 0:
-        return beyond
-    shares = np.bincount(ids, minlength=k) / len(ids)
-    return beyond * float(np.exp(entropy(shares))) / k
 
 
 def cluster_means(points: FloatArray, ids: IdArray, k: int) -> FloatArray:

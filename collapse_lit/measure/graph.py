@@ -19,20 +19,22 @@ from collapse_lit.measure.clustering import (
     cluster_means,
     kmeans,
     nearest_neighbours,
-    prominence,
+    separation,
 )
 
 NEIGHBOURS = 10
 MOST_POINTS = 20_000  # of a class that the graph is made of: its cost grows with their square
-RESTARTS = 5  # of k-means on the graph's coordinates, which are few
+RESTARTS = 5  # of k-means, for each of the starts
+CLEARLY = 0.03  # nats by which another optimum has to be better separated than the even one
 TOLERANCE = 1e-4  # relative, of the eigenvalues: to start from, clusters need be no better
 
 
 def search(points: FloatArray, k: int, seed: int, device: torch.device | None = None) -> IdArray:
-    """The most prominent k-means optimum of whitened points that a cut of their graph leads to.
+    """The k-means optimum of whitened points that lies closest to how they fall apart.
 
-    Two cuts are tried: k-means on the graph's coordinates, and on their ranks. The first finds
-    clusters of any size, the second those of like size, which outliers cannot hide.
+    k-means goes on from three starts: even clusters (k-means on the ranks of the coordinates in the
+    graph), clusters of any size (on the coordinates themselves), and the best of a few at random.
+    Where two optima are separated nearly alike, the one from even clusters is taken.
 
     Args:
         points: (n, r) float32, centred, unit covariance; n ≥ k.
@@ -44,15 +46,18 @@ def search(points: FloatArray, k: int, seed: int, device: torch.device | None = 
         (n,) int64 cluster ids.
     """
     some = np.ascontiguousarray(points[:: -(-len(points) // MOST_POINTS)])
-    lloyd = Lloyd(points, k, device)
+    at_random = kmeans(points, k, seed, restarts=RESTARTS, device=device)
     if len(some) <= 2 * k:  # too few to have neighbours
-        return lloyd.from_means(some[:k]).ids
+        return at_random
     coordinates = graph_coordinates(some, k - 1, seed, device)
     ranks = (rankdata(coordinates, axis=0) / len(some)).astype(np.float32)
-    starts = [kmeans(cut, k, seed, restarts=RESTARTS) for cut in (ranks, coordinates)]
-    optima = [lloyd.from_means(cluster_means(some, start, k)).ids for start in starts]
-    # rounded: where both lead to the same optimum the first counts, whatever the last digits say
-    return max(optima, key=lambda ids: round(prominence(points, ids, k), 4))
+    starts = (kmeans(cut, k, seed, restarts=RESTARTS) for cut in (ranks, coordinates))
+    means = (cluster_means(some, start, k) for start in starts)
+    even, uneven = (Lloyd(points, k, device).from_means(start).ids for start in means)
+    # rounded: of optima that are alike the first counts, whatever the last digits say
+    other = max((uneven, at_random), key=lambda ids: round(separation(points, ids, k), 4))
+    clearly = separation(points, other, k) > separation(points, even, k) + CLEARLY
+    return other if clearly else even
 
 
 def graph_coordinates(
