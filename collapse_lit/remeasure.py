@@ -87,13 +87,12 @@ def _measure(cli: FitCLI, epoch: int, path: Path) -> None:
         return
     rank_zero_info(f"measuring {path}")
     loaded = _read(path)
-    cli.model.load_state_dict(loaded["state_dict"])
     for callback in cli.trainer.callbacks:  # type: ignore[attr-defined]
         if isinstance(callback, RunRecorder):
             callback.load_state_dict(loaded["callbacks"][callback.state_key])
     cli.trainer.fit_loop.epoch_progress.current.completed = epoch
     forget_features(cli.trainer)
-    measure_network(cli)
+    measure_network(cli, path)  # Lightning loads it after the network has set itself up
 
 
 def _keep_training_time(source: RunDirectory, run: RunDirectory) -> None:

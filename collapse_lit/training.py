@@ -152,8 +152,8 @@ def _measure_untrained(cli: "FitCLI") -> None:
         measure_network(cli)
 
 
-def measure_network(cli: "FitCLI") -> None:
-    """Measure the network as it is, without training.
+def measure_network(cli: "FitCLI", checkpoint: Path | None = None) -> None:
+    """Measure the network as it was initialised, or that of a checkpoint, without training.
 
     The monitors measure at the end of a validation and read the data themselves. Lightning asks for
     a step and for batches all the same.
@@ -161,7 +161,9 @@ def measure_network(cli: "FitCLI") -> None:
     model, data = cli.model, cli.datamodule
     model.validation_step = lambda batch, batch_idx: None
     data.val_dataloader = lambda: data.clean_dataloaders()["test"]
-    cli.trainer.validate(model, datamodule=data, verbose=False)
+    cli.trainer.validate(
+        model, datamodule=data, verbose=False, ckpt_path=checkpoint, weights_only=True
+    )
 
 
 def _quiet_lightning() -> None:

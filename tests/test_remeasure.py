@@ -4,18 +4,34 @@ import json
 from pathlib import Path
 
 import pytest
-from reliability.processes import VECTORS
+from reliability.processes import DIGITS
+from torch import Tensor, nn
 
 from collapse_lit.cli import main
 from collapse_lit.tracking.run_directory import RunDirectory
 
 
+class SetsItselfUp(nn.Module):
+    """A backbone that starts from what it sees of the data, whenever it is set up."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(64, 8)
+
+    def initialise_from(self, images: Tensor) -> None:
+        nn.init.eye_(self.linear.weight)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.linear(images.flatten(1)).relu()
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
-    """Five epochs, two of them kept, and the last."""
+    """Five epochs of a network that sets itself up from the data; two are kept, and the last."""
     run = tmp_path_factory.mktemp("trained") / "run"
+    network = ["--model.backbone", "test_remeasure.SetsItselfUp", "--model.backbone_args", "{}"]
     options = ["--trainer.max_epochs", "5", "--checkpoint_every", "2", "--run_dir", str(run)]
-    assert main(["fit", *VECTORS, *options]) == 0
+    assert main(["fit", *DIGITS, *network, *options]) == 0
     return RunDirectory(run)
 
 
@@ -47,7 +63,7 @@ def test_other_options_of_recovery_leave_the_collapse_alone(trained: RunDirector
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--data.gaussian.per_class", "30"], "data.gaussian.per_class was 20, now 30"),
+        (["--data.batch_size", "30"], "data.batch_size was 64, now 30"),
         (["--recovery.knn", "3"], "recovery.knn"),
     ],
 )
