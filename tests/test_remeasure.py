@@ -1,12 +1,15 @@
 """Measuring a run's checkpoints again: the same numbers for the same options, others for others."""
 
 import json
+import os
+import signal
 from pathlib import Path
 
 import pytest
 from reliability.processes import DIGITS
 from torch import Tensor, nn
 
+from collapse_lit.callbacks import RecoveryMonitor
 from collapse_lit.cli import main
 from collapse_lit.tracking.run_directory import RunDirectory
 
@@ -89,3 +92,24 @@ def test_a_run_that_cannot_be_measured_is_named(
     empty.last_checkpoint.write_bytes(b"torn")
     assert main(["remeasure", str(empty.path), "--out", str(tmp_path / "out")]) == 2
     assert "no checkpoint that can be measured" in capsys.readouterr().err
+
+
+def test_a_signal_ends_it_at_once_and_the_same_command_goes_on(
+    trained: RunDirectory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    arguments = ["remeasure", str(trained.path), "--out", str(tmp_path / "out")]
+    measure = RecoveryMonitor.measure
+
+    def interrupted(self, *features):
+        if len(RunDirectory(tmp_path / "out").read_history()) == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return measure(self, *features)
+
+    monkeypatch.setattr(RecoveryMonitor, "measure", interrupted)
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments)
+    assert stopped.value.code == 75
+    assert [row["epoch"] for row in RunDirectory(tmp_path / "out").read_history()] == [1]
+    monkeypatch.undo()
+    assert main(arguments) == 0
+    assert [row["epoch"] for row in RunDirectory(tmp_path / "out").read_history()] == [1, 3, 4]

@@ -5,6 +5,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
@@ -33,7 +34,8 @@ class StopOnSignal(L.Callback):
     SIGTERM is what SLURM sends at preemption, ``scancel`` and the time limit; SIGUSR1 is what
     ``sbatch --signal`` is told to send some time before it. Nothing is saved then: the last epoch's
     checkpoint is whole, and a resumed run redoes the epoch under way to the last bit. A signal that
-    comes while the end of an epoch is measured waits for its checkpoint.
+    comes while the end of an epoch is measured waits for its checkpoint. Where a network is only
+    measured, the process ends at once.
 
     Lightning's own handlers are replaced: in them, each rank starts a collective wherever the
     signal finds it, which can leave all of them waiting.
@@ -51,9 +53,21 @@ class StopOnSignal(L.Callback):
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Take the signals over; Lightning registers its own handlers after ``on_fit_start``."""
-        self._handlers_before = {number: signal.getsignal(number) for number in SIGNALS}
-        for number in SIGNALS:
-            signal.signal(number, self._note)
+        self._take_over(self._note)
+
+    def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """End at once where a network is measured only: Lightning itself would not end at all."""
+
+        def end(number: int, frame: FrameType | None) -> None:
+            print(
+                f"collapse-lit: stopped by {signal.Signals(number).name}; the same command goes on",
+                file=sys.stderr,
+                flush=True,
+            )
+            raise RunStopped(trainer.is_global_zero)
+
+        if trainer.state.fn == "validate":
+            self._take_over(end)
 
     def on_train_batch_start(
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
@@ -79,6 +93,11 @@ class StopOnSignal(L.Callback):
         """Give the signals back."""
         while self._handlers_before:
             signal.signal(*self._handlers_before.popitem())
+
+    def _take_over(self, handler: Callable[[int, FrameType | None], None]) -> None:
+        self._handlers_before = {number: signal.getsignal(number) for number in SIGNALS}
+        for number in SIGNALS:
+            signal.signal(number, handler)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.received = signal.Signals(number)
