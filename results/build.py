@@ -399,7 +399,6 @@ def build() -> None:
     maps = {runs[name]: about for name, about in MAPS.items()}
     apart = apartness(small_ten)
     simplified = [run for name, run in runs.items() if name.startswith("gaussian/")]
-    save(epochs_figure(fast), "headline.png")
     save(epochs_figure(terminal), "terminal.png")
     save(maps_figure(maps, apart), "maps.png")
     distances = {found["epoch"]: np.array(found["distances"]) for found in split.distances}
@@ -411,7 +410,6 @@ def build() -> None:
     page = environment.get_template("README.md.jinja").render(
         headline=headline_table(headline),
         fast=fast,
-        fast_epochs=epochs_table(fast),
         recipe=headline_table(recipe),
         recipe_wide=runs["recipe/width48_epochs10"],
         recipe_long=runs["recipe/width32_epochs20"],

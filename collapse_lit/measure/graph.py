@@ -23,7 +23,7 @@ from collapse_lit.measure.clustering import (
 )
 
 NEIGHBOURS = 10
-MOST_POINTS = 5_000  # of a class that the graph is made of: its cost grows with their square
+MOST_POINTS = 20_000  # of a class that the graph is made of: its cost grows with their square
 RESTARTS = 5  # of k-means, for each of the starts
 CLEARLY = 0.03  # nats by which another optimum has to be better separated than the even one
 TOLERANCE = 1e-4  # relative, of the eigenvalues: to start from, clusters need be no better
