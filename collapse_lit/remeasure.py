@@ -10,7 +10,6 @@ import torch
 from lightning.pytorch.utilities import rank_zero_info
 
 from collapse_lit.callbacks.clean_pass import forget_features
-from collapse_lit.callbacks.recorder import RunRecorder
 from collapse_lit.errors import UserError
 from collapse_lit.tracking.checkpoints import check_checkpoint
 from collapse_lit.tracking.run_directory import RunDirectory, write_json
@@ -82,17 +81,16 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _measure(cli: FitCLI, epoch: int, path: Path) -> None:
-    """Measure the network of one checkpoint as that epoch, unless that is done."""
+    """Measure the network of one checkpoint as that epoch, unless that is done.
+
+    Lightning restores it, and what the recorder knew, after the network has set itself up.
+    """
     if any(row["epoch"] == epoch for row in cli.run_directory.read_history()):
         return
     rank_zero_info(f"measuring {path}")
-    loaded = _read(path)
-    for callback in cli.trainer.callbacks:  # type: ignore[attr-defined]
-        if isinstance(callback, RunRecorder):
-            callback.load_state_dict(loaded["callbacks"][callback.state_key])
     cli.trainer.fit_loop.epoch_progress.current.completed = epoch
     forget_features(cli.trainer)
-    measure_network(cli, path)  # Lightning loads it after the network has set itself up
+    measure_network(cli, path)
 
 
 def _keep_training_time(source: RunDirectory, run: RunDirectory) -> None:

@@ -57,7 +57,7 @@ def fit(arguments: Sequence[str]) -> None:
         RunStopped: A signal asked the run to stop.
     """
     cli = command_line(arguments)
-    if cli.trainer.fast_dev_run:  # type: ignore[attr-defined]
+    if cli.trainer.fast_dev_run:  # type: ignore[attr-defined]  # set by a helper of Lightning's
         cli.trainer.fit(cli.model, datamodule=cli.datamodule)
         return
     with run_of(cli):

@@ -59,11 +59,9 @@ class StopOnSignal(L.Callback):
         """End at once where a network is measured only: Lightning itself would not end at all."""
 
         def end(number: int, frame: FrameType | None) -> None:
-            print(
-                f"collapse-lit: stopped by {signal.Signals(number).name}; the same command goes on",
-                file=sys.stderr,
-                flush=True,
-            )
+            if trainer.is_global_zero:
+                by = signal.Signals(number).name
+                print(f"collapse-lit: stopped by {by}; the same command goes on", file=sys.stderr)
             raise RunStopped(trainer.is_global_zero)
 
         if trainer.state.fn == "validate":
