@@ -1,13 +1,48 @@
 """Features of a network: what goes into its last layer, for every sample of a data set."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from collapse_lit.errors import UserError
+
+
+@dataclass(frozen=True)
+class View:
+    """An image otherwise than it is.
+
+    Attributes:
+        mirrored: left to right.
+        shift: by how many pixels, at most one, it is moved down and to the right after that. What
+            comes into view repeats the border.
+    """
+
+    mirrored: bool = False
+    shift: int = 0
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """(B, C, H, W) images, all seen so."""
+        seen = images.flip(-1) if self.mirrored else images
+        if not self.shift:
+            return seen
+        padded = F.pad(seen, (1, 1, 1, 1), mode="replicate")
+        start = 1 - self.shift
+        rows, columns = (slice(start, start + size) for size in images.shape[2:])
+        return padded[..., rows, columns]
+
+
+def further_views(mirror: bool, shift: bool) -> tuple[View, ...]:
+    """What to look at beside the image: from the other side, a pixel aside both ways, or all that.
+
+    Those of the speed runs on CIFAR-10 (Jordan, arXiv 2404.00498), there called test-time
+    augmentation: with both, five beside the image.
+    """
+    sides, shifts = (False, True)[: 1 + mirror], (0, -1, 1)[: 1 + 2 * shift]
+    return tuple(View(side, pixels) for pixels in shifts for side in sides)[1:]
 
 
 @dataclass(frozen=True)
@@ -20,7 +55,7 @@ class Features:
         fine: Hidden labels, (n,) int64, or None where there are none.
         index: Position of each sample in the data set, (n,) int64.
         layers: Output of further layers by path, each (n, d_layer) float32, spatial maps averaged.
-        mirrored: Input of the last layer for the mirror images, (n, d) float32, where asked for.
+        further: Input of the last layer for further views of the samples, each (n, d) float32.
     """
 
     features: Tensor
@@ -28,17 +63,18 @@ class Features:
     fine: Tensor | None
     index: Tensor
     layers: dict[str, Tensor] = field(default_factory=dict)
-    mirrored: Tensor | None = None
+    further: Mapping[View, Tensor] = field(default_factory=dict)
 
-    def averaged(self) -> "Features":
-        """The same with the mean of each image's features and its mirror image's."""
-        if self.mirrored is None:
+    def averaged(self, views: Sequence[View]) -> "Features":
+        """The same with the mean of the features of each image and of its ``views``."""
+        if not views:
             return self
-        return replace(self, features=(self.features + self.mirrored) / 2, mirrored=None)
+        total = sum((self.further[view] for view in views), start=self.features)
+        return replace(self, features=total / (1 + len(views)), further={})
 
-    def views(self) -> Tensor:
-        """(v·n, d): the features of all images, then those of their mirror images, if asked for."""
-        return self.features if self.mirrored is None else torch.cat([self.features, self.mirrored])
+    def stacked(self, views: Sequence[View]) -> Tensor:
+        """((1 + v)·n, d): the features of all images, then those of each of their v ``views``."""
+        return torch.cat([self.features, *(self.further[view] for view in views)])
 
 
 def extract_features(
@@ -47,7 +83,7 @@ def extract_features(
     layer: str,
     *,
     also: Sequence[str] = (),
-    mirror: bool = False,
+    views: Sequence[View] = (),
     device: torch.device | str = "cpu",
 ) -> Features:
     """Run ``model`` over ``batches`` and keep what enters ``layer``.
@@ -63,7 +99,7 @@ def extract_features(
         layer: Path of the module whose input is the feature, such as ``"head"`` or ``"model.fc"``.
         also: Paths of further modules whose output is kept; maps (n, c, h, w) and tokens (n, t, c)
             are averaged to (n, c).
-        mirror: also run the model over the images mirrored left to right.
+        views: Further views of the images to run the model over.
         device: Where inputs are sent and the features stay.
 
     Returns:
@@ -71,11 +107,11 @@ def extract_features(
 
     Raises:
         UserError: There is no such layer, the model never calls it, there are no batches, or
-            ``mirror`` is asked for inputs that are no images.
+            ``views`` are asked for of inputs that are no images.
     """
     captured: dict[str, Tensor] = {}
     kept: dict[str, list[Tensor]] = {path: [] for path in (layer, *also)}
-    mirrored: list[Tensor] = []
+    further: dict[View, list[Tensor]] = {view: [] for view in views}
     labels: list[list[Tensor]] = []
     with _eval_mode(model), _capture(model, layer, also, captured):
         for batch in batches:
@@ -86,20 +122,19 @@ def extract_features(
                 if path not in captured:
                     raise UserError(f"layer {path!r} is never called in the model's forward pass")
                 rows.append(captured[path])
-            if mirror:
-                if inputs.ndim != 4:
-                    raise UserError("recovery.mirror: only images can be mirrored; leave it out")
-                _forward(model, inputs.flip(-1))
-                mirrored.append(captured[layer])
+            if views and inputs.ndim != 4:
+                raise UserError("recovery.mirror and recovery.shift are for images; leave them out")
+            for view, rows in further.items():
+                _forward(model, view(inputs))
+                rows.append(captured[layer])
             labels.append([label.to(device) for label in batch[1:]])
     if not labels:
         raise UserError("a clean pass needs at least one batch, and its loader gave none")
     coarse, fine, index = _join_labels(labels)
     joined = {path: torch.cat(rows) for path, rows in kept.items()}
     features = joined.pop(layer)
-    return Features(
-        features, coarse, fine, index, joined, torch.cat(mirrored) if mirrored else None
-    )
+    seen = {view: torch.cat(rows) for view, rows in further.items()}
+    return Features(features, coarse, fine, index, joined, seen)
 
 
 def _forward(model: nn.Module, inputs: Tensor) -> None:

@@ -3,7 +3,7 @@ import torch
 from torch import Tensor, nn
 
 from collapse_lit.errors import UserError
-from collapse_lit.features import extract_features
+from collapse_lit.features import View, extract_features, further_views
 
 
 class Net(nn.Module):
@@ -83,21 +83,40 @@ def test_a_wrong_layer_is_named_with_what_there_is(net: Net, images: Tensor) -> 
         extract_features(net, [], "head")
 
 
-def test_mirror_images_are_averaged_with_the_images(net: Net, images: Tensor) -> None:
+def test_further_views_are_the_other_side_and_a_pixel_aside() -> None:
+    image = torch.arange(1.0, 7).view(1, 1, 2, 3)
+    seen = [view(image)[0, 0].tolist() for view in further_views(mirror=True, shift=True)]
+    assert seen == [
+        [[3, 2, 1], [6, 5, 4]],
+        [[5, 6, 6], [5, 6, 6]],
+        [[5, 4, 4], [5, 4, 4]],
+        [[1, 1, 2], [1, 1, 2]],
+        [[3, 3, 2], [3, 3, 2]],
+    ]
+    assert further_views(mirror=True, shift=False) == (View(mirrored=True),)
+    assert further_views(mirror=False, shift=True) == (View(shift=-1), View(shift=1))
+    assert further_views(mirror=False, shift=False) == ()
+
+
+def test_the_views_asked_for_are_averaged_with_the_images(net: Net, images: Tensor) -> None:
+    views = further_views(mirror=True, shift=True)
+    rows = [extract_features(net, batches(view(images), 3), "head").features for view in views]
     plain = extract_features(net, batches(images, 3), "head")
-    mirrored = extract_features(net, batches(images.flip(-1), 3), "head")
-    both = extract_features(net, batches(images, 3), "head", also=["conv"], mirror=True)
-    assert not torch.allclose(plain.features, mirrored.features)
-    assert torch.equal(both.features, plain.features)
-    assert torch.equal(both.layers["conv"], plain.features)
-    torch.testing.assert_close(both.averaged().features, (plain.features + mirrored.features) / 2)
-    assert torch.equal(both.views(), torch.cat([plain.features, mirrored.features]))
-    assert plain.averaged() is plain
-    assert plain.views() is plain.features
+    found = extract_features(net, batches(images, 3), "head", also=["conv"], views=views)
+    assert torch.equal(found.features, plain.features)
+    assert torch.equal(found.layers["conv"], plain.features)
+    expected = torch.stack([plain.features, *rows]).mean(0)
+    torch.testing.assert_close(found.averaged(views).features, expected)
+    mirrored = views[:1]
+    expected = (plain.features + rows[0]) / 2
+    assert not torch.allclose(plain.features, expected)
+    torch.testing.assert_close(found.averaged(mirrored).features, expected)
+    assert torch.equal(found.stacked(mirrored), torch.cat([plain.features, rows[0]]))
+    assert torch.equal(found.averaged(()).features, plain.features)
 
 
-def test_vectors_have_no_mirror_image() -> None:
+def test_vectors_have_no_further_views() -> None:
     linear = nn.Sequential(nn.Identity(), nn.Linear(3, 2))
     vectors = [(torch.randn(4, 3), torch.tensor([0, 1, 0, 1]))]
-    with pytest.raises(UserError, match=r"recovery\.mirror: only images"):
-        extract_features(linear, vectors, "1", mirror=True)
+    with pytest.raises(UserError, match=r"recovery\.mirror and recovery\.shift are for images"):
+        extract_features(linear, vectors, "1", views=[View(mirrored=True)])

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch import distributed as dist
 from torch.utils.data import DataLoader
 
-from collapse_lit.features import Features, extract_features
+from collapse_lit.features import Features, View, extract_features
 from collapse_lit.measure.distributed import Group
 
 Loaders = Callable[[], Mapping[str, Iterable[Sequence[Tensor]]]]
@@ -31,19 +31,20 @@ def clean_features(
     pl_module: L.LightningModule,
     layer: str,
     also: Sequence[str],
-    mirror: bool,
+    views: Mapping[str, Sequence[View]],
     loaders: Loaders | None,
 ) -> dict[str, Features]:
     """Features of every split as this rank holds them; extracted once for all who ask alike.
 
-    Under DDP each rank passes over its own share of the samples, none of them twice.
+    Under DDP each rank passes over its own share of the samples, none of them twice. ``views`` are
+    what is looked at beside the images of a split.
     """
-    asked = (trainer.global_step, layer, tuple(also), mirror, loaders)
+    asked = (trainer.global_step, layer, tuple(also), views, loaders)
     if trainer not in _passes or _passes[trainer][0] != asked:
         _share_buffers(pl_module, measuring_group(trainer))
         _passes[trainer] = (
             asked,
-            _extract_splits(trainer, pl_module, layer, also, mirror, loaders),
+            _extract_splits(trainer, pl_module, layer, also, views, loaders),
         )
     return _passes[trainer][1]
 
@@ -69,7 +70,7 @@ def _extract_splits(
     pl_module: L.LightningModule,
     layer: str,
     also: Sequence[str],
-    mirror: bool,
+    views: Mapping[str, Sequence[View]],
     loaders: Loaders | None,
 ) -> dict[str, Features]:
     splits = {}
@@ -82,7 +83,7 @@ def _extract_splits(
             batches,
             layer,
             also=also,
-            mirror=mirror,
+            views=views.get(split, ()),
             device=trainer.strategy.root_device,
         )
         if mine:

@@ -2,6 +2,7 @@
 
 import math
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import lightning as L
@@ -15,7 +16,7 @@ from collapse_lit.callbacks.clean_pass import (
     measuring_group,
 )
 from collapse_lit.errors import UserError
-from collapse_lit.features import Features, find_layer
+from collapse_lit.features import Features, View, find_layer
 from collapse_lit.measure.distributed import Group
 
 
@@ -28,6 +29,7 @@ class Monitor(L.Callback):
     Attributes:
         values: What the last measured epoch gave, in float64, by metric name.
         measured_epoch: That epoch, or -1.
+        views: What it reads beside the images of a split, "train" or "test".
         pictures: Arrays of the last measured epoch that figures are drawn from, the same on all
             ranks.
     """
@@ -41,7 +43,7 @@ class Monitor(L.Callback):
             raise UserError(f"every_n_epochs must be at least 1, not {every_n_epochs}")
         self.layer = layer
         self.layers: tuple[str, ...] = ()
-        self.mirror = False
+        self.views: Mapping[str, tuple[View, ...]] = {}
         self.every_n_epochs = every_n_epochs
         self.loaders = loaders
         self.values: dict[str, float] = {}
@@ -80,8 +82,11 @@ class Monitor(L.Callback):
     def _run(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         monitors = monitors_of(trainer)
         also = sorted({path for monitor in monitors for path in monitor.layers})
-        mirror = any(monitor.mirror for monitor in monitors)
-        splits = clean_features(trainer, pl_module, self.layer, also, mirror, self.loaders)
+        views = {
+            split: tuple(dict.fromkeys(v for m in monitors for v in m.views.get(split, ())))
+            for split in ("train", "test")
+        }
+        splits = clean_features(trainer, pl_module, self.layer, also, views, self.loaders)
         head = find_layer(pl_module, self.layer)
         try:
             self.values = self.measure(splits, head, measuring_group(trainer))

@@ -11,7 +11,7 @@ from torch import distributed as dist
 from collapse_lit.callbacks.clean_pass import Loaders, fine_hierarchy
 from collapse_lit.callbacks.monitor import Monitor, count_classes
 from collapse_lit.errors import UserError
-from collapse_lit.features import Features
+from collapse_lit.features import Features, further_views
 from collapse_lit.measure.distributed import Group, sum_over_ranks
 from collapse_lit.measure.probe import fit_probe
 from collapse_lit.measure.recovery import Recovery, recover
@@ -37,6 +37,8 @@ class RecoveryMonitor(Monitor):
             for a second pass. Probes learn from both, each a sample of its own, and are asked about
             the mean. For networks trained on images mirrored at random; what
             :class:`CollapseMonitor` measures are the features as they are.
+        shift: Ask probes about the mean over a test image and the same a pixel aside, both ways
+            along the diagonal. For networks trained on random crops.
         seed: Seed of the clusterings and of the random floor.
         loaders: As for :class:`CollapseMonitor`.
     """
@@ -49,12 +51,16 @@ class RecoveryMonitor(Monitor):
         every_n_epochs: int = 1,
         k: int | list[int] | Literal["given", "auto"] = "given",
         mirror: bool = False,
+        shift: bool = False,
         seed: int = 0,
         loaders: Loaders | None = None,
     ) -> None:
         super().__init__(layer, every_n_epochs, loaders)
         self.k = k
-        self.mirror = mirror
+        self.views = {
+            "train": further_views(mirror, False),
+            "test": further_views(mirror, shift),
+        }
         self.seed = seed
         self.recovery: Recovery | None = None
         self._told: set[str] = set()
@@ -63,9 +69,11 @@ class RecoveryMonitor(Monitor):
         self, splits: dict[str, Features], head: nn.Module, group: Group
     ) -> dict[str, float]:
         """Cluster the training features and score the clusters on both splits."""
-        views = splits["train"].views() if self.mirror else splits["train"].features
-        if self.mirror:
-            splits = {split: features.averaged() for split, features in splits.items()}
+        views = splits["train"].stacked(self.views["train"])
+        splits = {
+            split: features.averaged(self.views.get(split, ()))
+            for split, features in splits.items()
+        }
         train = splits["train"]
         num_coarse = count_classes(train, head, group)
         fine_to_coarse = None if train.fine is None else fine_hierarchy(train, group)
@@ -127,7 +135,7 @@ class RecoveryMonitor(Monitor):
     ) -> dict[str, float]:
         """Everything that looks at a fine label, after the clusters are fixed.
 
-        Probes are fitted on ``views`` (v·n_local, d), all samples once or once in each view.
+        Probes are fitted on ``views`` (v·n_local, d), all samples in each view.
         """
         train, test = splits["train"], splits.get("test")
         assert train.fine is not None
@@ -167,7 +175,8 @@ class RecoveryMonitor(Monitor):
             ("probe_test", train.fine, everyone, fine_to_coarse),
             ("floor", random_ids, random_matching.cluster_to_fine, found.cluster_to_coarse),
         ):
-            probe = fit_probe(views, targets.repeat(1 + self.mirror), len(to_fine), group=group)
+            repeated = targets.repeat(len(views) // len(targets))
+            probe = fit_probe(views, repeated, len(to_fine), group=group)
             predicted = probe.predict(test.features)
             right = to_fine.to(predicted.device)[predicted] == test.fine
             inside = to_coarse.to(predicted.device)[predicted] == test.coarse

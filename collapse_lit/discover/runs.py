@@ -11,7 +11,7 @@ from collapse_lit.data.imagefolder import list_images
 from collapse_lit.data.sources import GaussianMixture
 from collapse_lit.discover.samples import Samples, check_features, make_samples
 from collapse_lit.errors import UserError
-from collapse_lit.features import extract_features
+from collapse_lit.features import View, extract_features, further_views
 from collapse_lit.models import CoarseClassifier
 from collapse_lit.tracking.checkpoints import newest_checkpoint
 from collapse_lit.tracking.run_directory import RunDirectory
@@ -34,10 +34,10 @@ def run_samples(path: Path, layer: str | None = None, split: str = "train") -> S
     checkpoint = newest_checkpoint(run)
     if checkpoint is None:
         raise UserError(f"--run {path}: there is no {run.last_checkpoint} to take the network from")
-    data, mirror = _data_and_mirror(run)
+    data, views = _data_and_views(run, split)
     model, layer = _classifier(checkpoint), layer or "head"
     batches = data.clean_dataloaders()[split]
-    found = extract_features(model, batches, layer, mirror=mirror).averaged()
+    found = extract_features(model, batches, layer, views=views).averaged(views)
     hierarchy = data.hierarchy
     images = getattr(data.labelled, split)
     return make_samples(
@@ -51,21 +51,24 @@ def run_samples(path: Path, layer: str | None = None, split: str = "train") -> S
             "checkpoint": checkpoint.name,
             "layer": layer,
             "split": split,
-            "mirror": mirror,
+            "views": 1 + len(views),
         },
         extracted=True,
     )
 
 
-def _data_and_mirror(run: RunDirectory) -> tuple[CoarseDataModule, bool]:
-    """The data module that the run was configured with, and whether it looks at mirror images."""
+def _data_and_views(run: RunDirectory, split: str) -> tuple[CoarseDataModule, tuple[View, ...]]:
+    """The data module that the run was configured with, and what it looks at beside the images."""
     try:
         config = yaml.safe_load(run.config.read_text())
         options = dict(config["data"])
         if options.get("gaussian"):
             options["gaussian"] = GaussianMixture(**options["gaussian"])
-        mirror = bool(config.get("recovery", {}).get("mirror"))  # older runs have no such option
-        return CoarseDataModule(**options, seed=config["seed_everything"]), mirror
+        recovery = config.get("recovery", {})  # older runs lack some of its options
+        views = further_views(
+            bool(recovery.get("mirror")), bool(recovery.get("shift")) and split == "test"
+        )
+        return CoarseDataModule(**options, seed=config["seed_everything"]), views
     except (yaml.YAMLError, KeyError, TypeError) as error:
         raise UserError(f"{run.config}: it is no configuration of a run ({error!r})") from error
 

@@ -9,6 +9,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from collapse_lit.callbacks import CollapseMonitor, RecoveryMonitor
 from collapse_lit.errors import UserError
+from collapse_lit.features import further_views
 from collapse_lit.measure import fit_probe, neural_collapse, recover
 
 
@@ -109,7 +110,7 @@ def test_layers_give_nc1_by_depth() -> None:
     assert monitor.values["collapse_layers/body/nc1"] == pytest.approx(expected, rel=1e-6)
 
 
-def test_mirror_images_steady_the_recovery_and_leave_the_collapse_alone() -> None:
+def test_further_views_steady_the_recovery_and_leave_the_collapse_alone() -> None:
     class ImageNet(Net):
         def forward(self, x: Tensor) -> Tensor:
             return super().forward(x.flatten(1))
@@ -117,16 +118,19 @@ def test_mirror_images_steady_the_recovery_and_leave_the_collapse_alone() -> Non
     x, coarse, fine = data().tensors
     images = TensorDataset(x.view(80, 1, 2, 2), coarse, fine)
     values = {}
-    for mirror in (False, True):
+    for more in (False, True):
         both = {"train": DataLoader(images, batch_size=7), "test": DataLoader(images, batch_size=7)}
         collapse = CollapseMonitor(loaders=lambda both=both: both)
-        recovery = RecoveryMonitor(mirror=mirror, loaders=collapse.loaders)
+        recovery = RecoveryMonitor(mirror=more, shift=more, loaders=collapse.loaders)
         net = train([collapse, recovery], images, network=ImageNet).lightning_module
-        values[mirror] = collapse.values
+        values[more] = collapse.values
     with torch.no_grad():
-        plain, mirrored = (
+        plain, mirrored, *shifted = (
             net.body(seen.flatten(1)).relu()
-            for seen in (images.tensors[0], images.tensors[0].flip(-1))
+            for seen in (
+                images.tensors[0],
+                *(view(images.tensors[0]) for view in further_views(mirror=True, shift=True)),
+            )
         )
     expected = recover((plain + mirrored) / 2, coarse, [2, 2], num_coarse=2, seed=0)
     assert values[False] == values[True]
@@ -134,8 +138,10 @@ def test_mirror_images_steady_the_recovery_and_leave_the_collapse_alone() -> Non
     assert recovery.values["recovery/separation"] == expected.separation
     assert expected.separation != recover(plain, coarse, [2, 2], num_coarse=2, seed=0).separation
     probe = fit_probe(torch.cat([plain, mirrored]), fine.repeat(2), 4)
-    right = probe.predict((plain + mirrored) / 2) == fine
-    assert recovery.values["recovery/probe_test"] == float(right.double().mean())
+    both = probe.predict((plain + mirrored) / 2) == fine
+    all_six = probe.predict(torch.stack([plain, mirrored, *shifted]).mean(0)) == fine
+    assert recovery.values["recovery/probe_test"] == float(all_six.double().mean())
+    assert all_six.sum() != both.sum()
 
 
 def test_without_fine_labels_only_label_free_scores_are_logged() -> None:

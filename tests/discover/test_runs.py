@@ -9,6 +9,7 @@ from collapse_lit.cli import main
 from collapse_lit.discover import runs
 from collapse_lit.discover.runs import run_samples
 from collapse_lit.errors import UserError
+from collapse_lit.features import further_views
 from collapse_lit.tracking.run_directory import RunDirectory
 
 QUICKSTART = str(Path(__file__).parents[2] / "configs/quickstart.yaml")
@@ -41,17 +42,19 @@ def test_a_run_that_looked_at_mirror_images_is_read_so_again(run: Path, tmp_path
     copy = tmp_path / "mirrored"
     shutil.copytree(run, copy)
     config = yaml.safe_load((copy / "config.yaml").read_text())
-    config["recovery"]["mirror"] = True
+    config["recovery"] |= {"mirror": True, "shift": True}
     (copy / "config.yaml").write_text(yaml.safe_dump(config))
-    data, mirror = runs._data_and_mirror(RunDirectory(copy))
-    assert mirror
+    data, views = runs._data_and_views(RunDirectory(copy), "train")
+    assert views == further_views(mirror=True, shift=False)
+    views = runs._data_and_views(RunDirectory(copy), "test")[1]
+    assert views == further_views(mirror=True, shift=True)
     model = runs._classifier(copy / "checkpoints/last.ckpt").eval()
     images = torch.cat([batch[0] for batch in data.clean_dataloaders()["train"]])
     with torch.no_grad():
         expected = (model.backbone(images) + model.backbone(images.flip(-1))) / 2
     samples = run_samples(copy)
     torch.testing.assert_close(samples.features, expected)
-    assert samples.origin["mirror"]
+    assert samples.origin["views"] == 2
     assert not torch.allclose(run_samples(run).features, expected)
 
 
