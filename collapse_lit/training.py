@@ -121,6 +121,8 @@ def _train(cli: "FitCLI") -> None:
     run, trainer, weights = cli.run_directory, cli.trainer, cli.model.state_dict()
     checkpoint = newest_checkpoint(run, weights)
     try:
+        if checkpoint is None and trainer.max_epochs != 0:
+            check_nothing_measured(run)
         if trainer.is_global_zero:
             check_space(run, weights)
             write_config(cli)
@@ -133,6 +135,20 @@ def _train(cli: "FitCLI") -> None:
         raise RunStopped(trainer.is_global_zero) from error
     finally:
         finish(trainer.loggers)
+
+
+def check_nothing_measured(run: RunDirectory) -> None:
+    """See that training from the first epoch on would not replace a history.
+
+    Raises:
+        UserError: It would: the run's checkpoints are gone, or it never had any of its own.
+    """
+    measured = len(run.read_history())
+    if measured:
+        raise UserError(
+            f"run_dir: {run.path} holds {measured} measured epochs and no checkpoint to go on "
+            f"from. Choose another run_dir, or move {run.history} away to train anew"
+        )
 
 
 def write_config(cli: "FitCLI") -> None:

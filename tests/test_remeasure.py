@@ -54,6 +54,18 @@ def test_the_kept_epochs_are_measured_again_as_they_were(trained: RunDirectory, 
     assert again.history.stat().st_mtime_ns == history.st_mtime_ns
 
 
+def test_a_history_without_checkpoints_is_not_trained_over(
+    trained: RunDirectory, tmp_path: Path, capsys: pytest.CaptureFixture
+):
+    again = RunDirectory(tmp_path / "again")
+    assert main(["remeasure", str(trained.path), "--out", str(again.path)]) == 0
+    history = again.history.read_bytes()
+    arguments = ["fit", "--config", str(again.config), "--run_dir", str(again.path)]
+    assert main(arguments) == 2
+    assert "holds 3 measured epochs and no checkpoint" in capsys.readouterr().err
+    assert again.history.read_bytes() == history
+
+
 def test_other_options_of_recovery_leave_the_collapse_alone(trained: RunDirectory, tmp_path: Path):
     out = RunDirectory(tmp_path / "three")
     assert main(["remeasure", str(trained.path), "--out", str(out.path), "--recovery.k=3"]) == 0
