@@ -30,6 +30,7 @@ class Candidate:
     points: FloatArray  # (n, r)
     k: int
     ids: IdArray  # (n,)
+    even: bool  # whether the search took the optimum from even clusters
     separation: float
 
 
@@ -49,10 +50,10 @@ def candidate_of(
     device: torch.device | None,
 ) -> Candidate:
     """The ``k`` clusters of ``points`` (n, r), and how well they are separated."""
-    ids = _optimum(points, k, name, seed, device)
+    ids, even = _optimum(points, k, name, seed, device)
     white = Space.parse(name).kind == "white"
     separated = separation(points, ids, k) if white else float("nan")
-    return Candidate(name, points, k, ids, separated)
+    return Candidate(name, points, k, ids, even, separated)
 
 
 def _optimum(
@@ -61,15 +62,16 @@ def _optimum(
     name: str,
     seed: int,
     device: torch.device | None,
-) -> IdArray:
+    even: bool | None = None,
+) -> tuple[IdArray, bool]:
     """k-means clusters (n,): by the search where points are whitened, by restarts elsewhere."""
     if k == 1:
-        return np.zeros(len(points), dtype=np.int64)
+        return np.zeros(len(points), dtype=np.int64), False
     kind = Space.parse(name).kind
     if kind == "white":
-        return search(whitened(points), k, seed, device)
+        return search(whitened(points), k, seed, device, even=even)
     restarts = RESTARTS_RAW if kind == "raw" else RESTARTS
-    return kmeans(points, k, seed, restarts=restarts, device=device)
+    return kmeans(points, k, seed, restarts=restarts, device=device), False
 
 
 def posterior_of(candidate: Candidate, points: FloatArray, ids: IdArray) -> FloatArray:
@@ -86,7 +88,11 @@ def posterior_of(candidate: Candidate, points: FloatArray, ids: IdArray) -> Floa
 
 
 def cluster_halves(candidate: Candidate, seed: int, device: torch.device | None) -> Halves:
-    """Cluster two disjoint halves of the samples (all of them twice where there are too few)."""
+    """Cluster two disjoint halves of the samples (all of them twice where there are too few).
+
+    Both take the optimum from the start that was taken on all samples. Left to choose, a half
+    sometimes takes the other of two optima that are separated nearly alike, though it has both.
+    """
     n, k = len(candidate.points), candidate.k
     if k == 1:
         certain = np.ones((n, 1), dtype=np.float32)
@@ -94,7 +100,9 @@ def cluster_halves(candidate: Candidate, seed: int, device: torch.device | None)
     order = np.random.default_rng(seed).permutation(n)
     halves = (order[: n // 2], order[n // 2 :]) if n >= 2 * k else (order, order)
     first, second = (
-        posterior_of(candidate, some, _optimum(some, k, candidate.space, seed, device))
+        posterior_of(
+            candidate, some, _optimum(some, k, candidate.space, seed, device, candidate.even)[0]
+        )
         for some in (candidate.points[np.sort(half)] for half in halves)
     )
     agreement = adjusted_rand_score(first.argmax(axis=1), second.argmax(axis=1))

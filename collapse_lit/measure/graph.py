@@ -29,7 +29,14 @@ CLEARLY = 0.03  # nats by which another optimum has to be better separated than 
 TOLERANCE = 1e-4  # relative, of the eigenvalues: to start from, clusters need be no better
 
 
-def search(points: FloatArray, k: int, seed: int, device: torch.device | None = None) -> IdArray:
+def search(
+    points: FloatArray,
+    k: int,
+    seed: int,
+    device: torch.device | None = None,
+    *,
+    even: bool | None = None,
+) -> tuple[IdArray, bool]:
     """The k-means optimum of whitened points that lies closest to how they fall apart.
 
     k-means goes on from three starts: even clusters (k-means on the ranks of the coordinates in the
@@ -41,23 +48,33 @@ def search(points: FloatArray, k: int, seed: int, device: torch.device | None = 
         k: number of clusters.
         seed: seed of the random starts.
         device: where Faiss works.
+        even: whether to take the optimum from even clusters, whatever its separation, or the best
+            of the others; None to choose.
 
     Returns:
-        (n,) int64 cluster ids.
+        (n,) int64 cluster ids, and whether they are those from even clusters.
     """
     some = np.ascontiguousarray(points[:: -(-len(points) // MOST_POINTS)])
-    at_random = kmeans(points, k, seed, restarts=RESTARTS, device=device)
     if len(some) <= 2 * k:  # too few to have neighbours
-        return at_random
+        return kmeans(points, k, seed, restarts=RESTARTS, device=device), False
     coordinates = graph_coordinates(some, k - 1, seed, device)
+    lloyd = Lloyd(points, k, device)
+
+    def optimum_from(cut: FloatArray) -> IdArray:
+        start = kmeans(cut, k, seed, restarts=RESTARTS)
+        return lloyd.from_means(cluster_means(some, start, k)).ids
+
     ranks = (rankdata(coordinates, axis=0) / len(some)).astype(np.float32)
-    starts = (kmeans(cut, k, seed, restarts=RESTARTS) for cut in (ranks, coordinates))
-    means = (cluster_means(some, start, k) for start in starts)
-    even, uneven = (Lloyd(points, k, device).from_means(start).ids for start in means)
+    from_even = None if even is False else optimum_from(ranks)
+    if even and from_even is not None:
+        return from_even, True
+    others = (optimum_from(coordinates), kmeans(points, k, seed, restarts=RESTARTS, device=device))
     # rounded: of optima that are alike the first counts, whatever the last digits say
-    other = max((uneven, at_random), key=lambda ids: round(separation(points, ids, k), 4))
-    clearly = separation(points, other, k) > separation(points, even, k) + CLEARLY
-    return other if clearly else even
+    other = max(others, key=lambda ids: round(separation(points, ids, k), 4))
+    if from_even is None:
+        return other, False
+    clearly = separation(points, other, k) > separation(points, from_even, k) + CLEARLY
+    return (other, False) if clearly else (from_even, True)
 
 
 def graph_coordinates(

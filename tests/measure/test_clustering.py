@@ -10,7 +10,7 @@ from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score
 from sklearn.mixture import GaussianMixture
 
-from collapse_lit.measure import graph
+from collapse_lit.measure import candidate, graph
 from collapse_lit.measure.clustering import (
     Lloyd,
     kmeans,
@@ -62,7 +62,7 @@ def test_a_cut_of_the_graph_finds_what_restarts_at_full_rank_do_not():
     points[:, 17] += 5 * truth
     points = whitened(points)
     restarts = kmeans(points, 2, seed=0, restarts=10)
-    found = search(points, 2, seed=0)
+    found = search(points, 2, seed=0)[0]
     assert separation(points, found, 2) > separation(points, restarts, 2)
     assert adjusted_rand_score(truth, found) > 0.9
 
@@ -74,7 +74,7 @@ def test_a_cut_of_the_graph_finds_clusters_of_any_size_beside_outliers(sizes):
     truth = np.repeat(np.arange(len(sizes)), sizes)
     points = means[truth] + rng.normal(size=(len(truth), 12))
     points[:3] += 60  # far from all others: the cheapest cut of all
-    found = search(whitened(points.astype(np.float32), rank=12), len(sizes), seed=0)
+    found = search(whitened(points.astype(np.float32), rank=12), len(sizes), seed=0)[0]
     assert adjusted_rand_score(truth[3:], found[3:]) > 0.97
 
 
@@ -103,7 +103,7 @@ def test_neighbours_are_the_nearest_others():
 @pytest.mark.parametrize("n", [2, 3, 5, 7])
 def test_a_handful_of_points_has_clusters_too(n):
     points = np.arange(n, dtype=np.float32)[:, None] - (n - 1) / 2
-    assert set(search(points, 2, seed=0)) == {0, 1}
+    assert set(search(points, 2, seed=0)[0]) == {0, 1}
 
 
 def test_even_clusters_are_taken_unless_others_are_clearly_better_separated(monkeypatch):
@@ -116,9 +116,28 @@ def test_even_clusters_are_taken_unless_others_are_clearly_better_separated(monk
     monkeypatch.setattr(graph, "kmeans", lambda x, *_, **__: uneven if x.shape[1] == 2 else even)
     gap = separation(points, uneven, 2) - separation(points, even, 2)
     assert 0 < gap < 0.03
-    assert adjusted_rand_score(even, search(points, 2, seed=0)) > 0.99
+    assert adjusted_rand_score(even, search(points, 2, seed=0)[0]) > 0.99
+    assert adjusted_rand_score(uneven, search(points, 2, seed=0, even=False)[0]) > 0.99
     monkeypatch.setattr(graph, "CLEARLY", gap / 2)
-    assert adjusted_rand_score(uneven, search(points, 2, seed=0)) > 0.99
+    assert adjusted_rand_score(uneven, search(points, 2, seed=0)[0]) > 0.99
+    assert adjusted_rand_score(even, search(points, 2, seed=0, even=True)[0]) > 0.99
+
+
+@pytest.mark.parametrize("even", [True, False])
+def test_halves_take_the_start_that_was_taken_on_all_samples(monkeypatch, even):
+    # left to choose, a half of these would cut along the other axis
+    points = np.random.default_rng(0).normal(size=(4000, 2)).astype(np.float32)
+
+    def along_an_axis(some, *_, even=None, **__):
+        chosen = (len(some) == 4000) == taken if even is None else even
+        return (some[:, 0 if chosen else 1] > 0).astype(np.int64), chosen
+
+    taken = even
+    monkeypatch.setattr(candidate, "search", along_an_axis)
+    found = candidate.candidate_of("white2/kmeans", points, 2, 0, None)
+    assert found.even == even
+    for posterior in candidate.cluster_halves(found, 0, None).posteriors:
+        assert adjusted_rand_score(found.ids, posterior.argmax(axis=1)) > 0.9
 
 
 def test_separation_knows_gaussians_from_clusters():
@@ -131,7 +150,7 @@ def test_separation_knows_gaussians_from_clusters():
 
     points, _ = gaussians(k=3)
     points = whitened(points)
-    scores = {k: separation(points, search(points, k, seed=0), k) for k in range(2, 7)}
+    scores = {k: separation(points, search(points, k, seed=0)[0], k) for k in range(2, 7)}
     assert scores[3] > 0
     assert max(scores, key=scores.get) == 3
 
