@@ -24,7 +24,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from collapse_lit.measure.selection import select_epoch
 from collapse_lit.models import make_backbone
-from collapse_lit.report.figures import distances_figure
+from collapse_lit.report.figures import distances_figure, residuals_figure
 
 HERE = Path(__file__).parent
 KEPT = ("config.yaml", "history.jsonl", "summary.json")
@@ -34,11 +34,22 @@ MAPS = {  # of CIFAR-10, by run
     "maps/adjacent": "adjacent: class 2i with class 2i + 1",
     "maps/look_alike": "look-alikes",
     "maps/random1": "at random, seed 1",
+    "maps/random2": "at random, seed 2",
+    "maps/random3": "at random, seed 3",
 }
 ABLATIONS = {
     "small/mod": "the small recipe as it is",
     "ablations/sgd": "filters learnt by SGD, not Muon",
+    "ablations/cutout": "squares covered with grey as well (cutout)",
 }
+FAST = ("fast/mod", "fast/mod1")  # seeds 0 and 1
+VIEWS = {  # one checkpoint looked at in several ways
+    "views/mirror": "the mirror image",
+    "fast/mod": "the mirror image, and of test images both a pixel aside",
+    "views/mirror1": "the mirror image",
+    "fast/mod1": "the mirror image, and of test images both a pixel aside",
+}
+SCATTER = "fast/mod"  # the run whose scatter of training images is kept and drawn
 LEGIBLE = 0.94  # above it, names of merged pairs would cover one another
 BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#7F7F7F"
 
@@ -114,6 +125,8 @@ def keep(run_dir: Path) -> None:
         distances = [found for file in snapshots if (found := _distances(file))]
         if distances:
             (target / "distances.json").write_text(json.dumps(distances) + "\n")
+        if target == HERE / "runs" / SCATTER:
+            shutil.copy(snapshots[-1], target / "scatter.npz")
 
 
 def _distances(snapshot: Path) -> dict[str, Any]:
@@ -129,8 +142,24 @@ def _distances(snapshot: Path) -> dict[str, Any]:
         }
 
 
-def headline_table(runs: Sequence[Run]) -> str:
-    """One line a run: its last epoch, and the epoch chosen without fine labels."""
+def mean_of(runs: Sequence[Run]) -> dict[str, float]:
+    """Means over the last measured epochs of some runs, by metric."""
+    rows = [run.last for run in runs]
+    return {
+        key: float(np.mean([row[key] for row in rows]))
+        for key, value in rows[0].items()
+        if isinstance(value, float)
+    }
+
+
+HEADLINE = (
+    *("train/acc_coarse", "test/acc_coarse", "recovery/clp_test", "recovery/probe_test"),
+    *("recovery/floor", "recovery/acc", "recovery/acc_raw"),
+)
+
+
+def headline_table(runs: Sequence[Run], averaged: Sequence[Run] = ()) -> str:
+    """One line a run: its last epoch, and the epoch chosen without fine labels; and a mean."""
     lines = [
         "| run | epochs | coarse train | coarse test | **recovered, test** | ceiling | floor "
         "| recovered, train | raw k-means | at the chosen epoch | minutes | PFLOP |",
@@ -138,21 +167,16 @@ def headline_table(runs: Sequence[Run]) -> str:
     ]
     for run in runs:
         row, chosen = run.last, run.chosen
-        values = [
-            row["train/acc_coarse"],
-            row["test/acc_coarse"],
-            row["recovery/clp_test"],
-            row["recovery/probe_test"],
-            row["recovery/floor"],
-            row["recovery/acc"],
-            row["recovery/acc_raw"],
-        ]
-        cells = " | ".join(f"{value:.4f}" for value in values)
+        cells = " | ".join(f"{row[key]:.4f}" for key in HEADLINE)
         lines.append(
             f"| `{run.name}` | {row['epoch'] + 1} | {cells} "
             f"| {chosen['recovery/clp_test']:.4f} (epoch {chosen['epoch']}) "
             f"| {run.minutes:.0f} | {run.petaflop:.2f} |"
         )
+    if averaged:
+        means = mean_of(averaged)
+        cells = " | ".join(f"**{means[key]:.4f}**" for key in HEADLINE)
+        lines.append(f"| **mean of {len(averaged)} seeds** | | {cells} | | | |")
     return "\n".join(lines)
 
 
@@ -204,6 +228,14 @@ def epochs_figure(run: Run) -> Figure:
     figure.legend(fontsize=8, loc="outside lower center", ncols=4)
     axes.set_title(f"{run.name}: what collapses, and what stays")
     return figure
+
+
+def scatter_figure(run: Run) -> Figure:
+    """What is left inside each coarse class of the training images, at the last measured epoch."""
+    with np.load(HERE / "runs" / run.name / "scatter.npz") as arrays:
+        points = dict(arrays)
+    names = (points["fine_names"].tolist(), points["coarse_names"].tolist())
+    return residuals_figure(points, run.last["epoch"], *names)
 
 
 def compared_table(runs: Mapping[Run, str]) -> str:
@@ -389,16 +421,17 @@ def save(figure: Figure, name: str) -> None:
 def build() -> None:
     """Write results/README.md and its figures."""
     runs = read_runs()
-    fast, terminal = runs["fast/mod"], runs["cifar10_terminal"]
-    headline = [run for name, run in runs.items() if name.startswith("earlier/")] + [fast]
+    fast, terminal = [runs[name] for name in FAST], runs["cifar10_terminal"]
+    headline = [run for name, run in runs.items() if name.startswith("earlier/")] + fast
     recipe = [run for name, run in runs.items() if name.startswith("recipe/")]
     small_mod, small_ten, split = runs["small/mod"], runs["small/ten"], runs["split/two"]
     fast_ten = runs["fast/ten"]
-    beside = {fast: "five coarse labels", fast_ten: "all ten labels"}
+    beside = {fast[0]: "five coarse labels", fast_ten: "all ten labels"}
     beside |= {small_mod: "five coarse labels", small_ten: "all ten labels"}
     maps = {runs[name]: about for name, about in MAPS.items()}
     apart = apartness(small_ten)
     simplified = [run for name, run in runs.items() if name.startswith("gaussian/")]
+    save(scatter_figure(runs[SCATTER]), "scatter.png")
     save(epochs_figure(terminal), "terminal.png")
     save(maps_figure(maps, apart), "maps.png")
     distances = {found["epoch"]: np.array(found["distances"]) for found in split.distances}
@@ -408,8 +441,10 @@ def build() -> None:
         loader=FileSystemLoader(HERE), undefined=StrictUndefined, keep_trailing_newline=True
     )
     page = environment.get_template("README.md.jinja").render(
-        headline=headline_table(headline),
+        headline=headline_table(headline, fast),
         fast=fast,
+        fast_mean=mean_of(fast),
+        views=compared_table({runs[name]: about for name, about in VIEWS.items()}),
         recipe=headline_table(recipe),
         recipe_wide=runs["recipe/width48_epochs10"],
         recipe_long=runs["recipe/width32_epochs20"],
