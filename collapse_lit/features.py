@@ -35,14 +35,15 @@ class View:
         return padded[..., rows, columns]
 
 
-def further_views(mirror: bool, shift: bool) -> tuple[View, ...]:
-    """What to look at beside the image: from the other side, a pixel aside both ways, or all that.
+def further_views(mirror: bool, shift: bool) -> dict[str, tuple[View, ...]]:
+    """What to look at beside an image: by split, its mirror image and both of them a pixel aside.
 
-    Those of the speed runs on CIFAR-10 (Jordan, arXiv 2404.00498), there called test-time
-    augmentation: with both, five beside the image.
+    Training images are never shifted. Those of a test image are the ones of the speed runs on
+    CIFAR-10 (Jordan, arXiv 2404.00498), there called test-time augmentation: five with both.
     """
     sides, shifts = (False, True)[: 1 + mirror], (0, -1, 1)[: 1 + 2 * shift]
-    return tuple(View(side, pixels) for pixels in shifts for side in sides)[1:]
+    views = tuple(View(side, pixels) for pixels in shifts for side in sides)
+    return {"train": views[1 : len(sides)], "test": views[1:]}
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import logging
 import warnings
 from argparse import ArgumentError
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -29,15 +29,13 @@ from collapse_lit.models import CoarseClassifier
 from collapse_lit.report import build_report, print_summary
 from collapse_lit.tracking.checkpoints import WholeCheckpointIO, check_space, newest_checkpoint
 from collapse_lit.tracking.claim import Claim
+from collapse_lit.tracking.continuation import check_nothing_measured, check_same_experiment
 from collapse_lit.tracking.run_directory import RunDirectory, write_whole
 from collapse_lit.tracking.weights_and_biases import finish, wandb_logger
 
 DESCRIPTION = """Train a network on coarse labels only; after each epoch, measure how far its
 features have collapsed onto them, and how well the hidden fine classes can be recovered from them.
 Everything goes into run_dir; the same command again continues that run where it stopped."""
-
-# What a resumed run must share with its first start, or it would be another experiment.
-SAME_EXPERIMENT = ("seed_everything", "data", "model")
 
 # Trainer options that the run directory and our loops decide, or that would do nothing here.
 NOT_FOR_USERS = (
@@ -135,20 +133,6 @@ def _train(cli: "FitCLI") -> None:
         raise RunStopped(trainer.is_global_zero) from error
     finally:
         finish(trainer.loggers)
-
-
-def check_nothing_measured(run: RunDirectory) -> None:
-    """See that training from the first epoch on would not replace a history.
-
-    Raises:
-        UserError: It would: the run's checkpoints are gone, or it never had any of its own.
-    """
-    measured = len(run.read_history())
-    if measured:
-        raise UserError(
-            f"run_dir: {run.path} holds {measured} measured epochs and no checkpoint to go on "
-            f"from. Choose another run_dir, or move {run.history} away to train anew"
-        )
 
 
 def write_config(cli: "FitCLI") -> None:
@@ -301,43 +285,3 @@ class FitCLI(LightningCLI):
     def _defaults(self) -> dict[str, Any]:
         unset = self.parser.get_defaults()
         return yaml.safe_load(self.parser.dump(unset, skip_unset=False, skip_validation=True))
-
-
-def check_same_experiment(
-    run: RunDirectory, resolved: Mapping[str, Any], defaults: Mapping[str, Any]
-) -> None:
-    """See that what was started in a run directory is what is asked to go on in it.
-
-    An option that came into being after the run had started has its default there.
-
-    Raises:
-        UserError: There is a checkpoint or a measured epoch, and data, model or seed are not those
-            that it was made with, or not to be known.
-    """
-    started = run.last_checkpoint.exists() or bool(run.read_history())
-    if not started or not run.config.exists():
-        return
-    unset = dict(_flat(defaults))
-    try:
-        before = unset | dict(_flat(yaml.safe_load(run.config.read_text())))
-    except (yaml.YAMLError, AttributeError) as error:
-        raise UserError(f"run_dir: {run.config} cannot be read ({error})") from error
-    now = unset | dict(_flat(resolved))
-    changed = [
-        f"{key} was {before.get(key)!r}, now {now.get(key)!r}"
-        for key in sorted(before.keys() | now.keys())
-        if key.split(".")[0] in SAME_EXPERIMENT and before.get(key) != now.get(key)
-    ]
-    if changed:
-        raise UserError(
-            f"run_dir: {run.path} holds a run that was started differently ({'; '.join(changed)}). "
-            "Choose another run_dir, or restore these keys to continue that run"
-        )
-
-
-def _flat(nested: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in nested.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value

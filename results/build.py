@@ -50,7 +50,7 @@ VIEWS = {  # one checkpoint looked at in several ways
     "fast/mod1": "the mirror image, and of test images both a pixel aside",
 }
 SCATTER = "fast/mod"  # the run whose scatter of training images is kept and drawn
-LEGIBLE = 0.94  # above it, names of merged pairs would cover one another
+LEGIBLE = 0.91  # above it, names of merged pairs would cover one another
 BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#7F7F7F"
 
 Row = Mapping[str, Any]
@@ -321,12 +321,15 @@ def maps_figure(maps: Mapping[Run, str], apart: Mapping[tuple[str, str], float])
     for run, about in maps.items():
         points = [(apart[pair], share) for pair, share in merged_pairs(run)]
         axes.scatter(*zip(*points, strict=True), color=colours[run], label=about, s=28)
-        for pair, share in merged_pairs(run):
-            if share > LEGIBLE:
-                continue
-            axes.annotate(
-                "+".join(pair), (apart[pair], share), (4, 3), textcoords="offset points", fontsize=6
-            )
+    named = [
+        (apart[pair], share, "+".join(pair))
+        for run in maps
+        for pair, share in merged_pairs(run)
+        if share < LEGIBLE
+    ]
+    for number, (x, y, name) in enumerate(sorted(named)):  # above and below their points in turn
+        offset = (4, -9) if number % 2 else (4, 3)
+        axes.annotate(name, (x, y), offset, textcoords="offset points", fontsize=7)
     axes.axhline(0.5, color=GREY, linestyle=":", linewidth=1)
     axes.set(
         xlabel="apartness of the two classes in the network that was told all ten",

@@ -15,8 +15,8 @@ from collapse_lit.controls import CONTROLS
 from collapse_lit.errors import UserError
 from collapse_lit.features import Features
 from collapse_lit.report.controls import controls_figure, markdown_table, read_controls
+from collapse_lit.tracking.continuation import check_same_experiment
 from collapse_lit.tracking.run_directory import RunDirectory, write_json, write_whole
-from collapse_lit.training import check_same_experiment
 
 pytestmark = pytest.mark.usefixtures("one_figure")
 

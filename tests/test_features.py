@@ -85,7 +85,7 @@ def test_a_wrong_layer_is_named_with_what_there_is(net: Net, images: Tensor) -> 
 
 def test_further_views_are_the_other_side_and_a_pixel_aside() -> None:
     image = torch.arange(1.0, 7).view(1, 1, 2, 3)
-    seen = [view(image)[0, 0].tolist() for view in further_views(mirror=True, shift=True)]
+    seen = [view(image)[0, 0].tolist() for view in further_views(mirror=True, shift=True)["test"]]
     assert seen == [
         [[3, 2, 1], [6, 5, 4]],
         [[5, 6, 6], [5, 6, 6]],
@@ -93,13 +93,16 @@ def test_further_views_are_the_other_side_and_a_pixel_aside() -> None:
         [[1, 1, 2], [1, 1, 2]],
         [[3, 3, 2], [3, 3, 2]],
     ]
-    assert further_views(mirror=True, shift=False) == (View(mirrored=True),)
-    assert further_views(mirror=False, shift=True) == (View(shift=-1), View(shift=1))
-    assert further_views(mirror=False, shift=False) == ()
+    mirrored = (View(mirrored=True),)
+    assert further_views(mirror=True, shift=True)["train"] == mirrored
+    assert further_views(mirror=True, shift=False) == {"train": mirrored, "test": mirrored}
+    aside = (View(shift=-1), View(shift=1))
+    assert further_views(mirror=False, shift=True) == {"train": (), "test": aside}
+    assert further_views(mirror=False, shift=False) == {"train": (), "test": ()}
 
 
 def test_the_views_asked_for_are_averaged_with_the_images(net: Net, images: Tensor) -> None:
-    views = further_views(mirror=True, shift=True)
+    views = further_views(mirror=True, shift=True)["test"]
     rows = [extract_features(net, batches(view(images), 3), "head").features for view in views]
     plain = extract_features(net, batches(images, 3), "head")
     found = extract_features(net, batches(images, 3), "head", also=["conv"], views=views)

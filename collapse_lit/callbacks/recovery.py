@@ -57,10 +57,7 @@ class RecoveryMonitor(Monitor):
     ) -> None:
         super().__init__(layer, every_n_epochs, loaders)
         self.k = k
-        self.views = {
-            "train": further_views(mirror, False),
-            "test": further_views(mirror, shift),
-        }
+        self.views = further_views(mirror, shift)
         self.seed = seed
         self.recovery: Recovery | None = None
         self._told: set[str] = set()
@@ -175,7 +172,7 @@ class RecoveryMonitor(Monitor):
             ("probe_test", train.fine, everyone, fine_to_coarse),
             ("floor", random_ids, random_matching.cluster_to_fine, found.cluster_to_coarse),
         ):
-            repeated = targets.repeat(len(views) // len(targets))
+            repeated = targets.repeat(1 + len(self.views["train"]))
             probe = fit_probe(views, repeated, len(to_fine), group=group)
             predicted = probe.predict(test.features)
             right = to_fine.to(predicted.device)[predicted] == test.fine

@@ -65,10 +65,8 @@ def _data_and_views(run: RunDirectory, split: str) -> tuple[CoarseDataModule, tu
         if options.get("gaussian"):
             options["gaussian"] = GaussianMixture(**options["gaussian"])
         recovery = config.get("recovery", {})  # older runs lack some of its options
-        views = further_views(
-            bool(recovery.get("mirror")), bool(recovery.get("shift")) and split == "test"
-        )
-        return CoarseDataModule(**options, seed=config["seed_everything"]), views
+        views = further_views(bool(recovery.get("mirror")), bool(recovery.get("shift")))
+        return CoarseDataModule(**options, seed=config["seed_everything"]), views[split]
     except (yaml.YAMLError, KeyError, TypeError) as error:
         raise UserError(f"{run.config}: it is no configuration of a run ({error!r})") from error
 

@@ -64,17 +64,22 @@ def search(
         start = kmeans(cut, k, seed, restarts=RESTARTS)
         return lloyd.from_means(cluster_means(some, start, k)).ids
 
-    ranks = (rankdata(coordinates, axis=0) / len(some)).astype(np.float32)
-    from_even = None if even is False else optimum_from(ranks)
-    if even and from_even is not None:
-        return from_even, True
-    others = (optimum_from(coordinates), kmeans(points, k, seed, restarts=RESTARTS, device=device))
-    # rounded: of optima that are alike the first counts, whatever the last digits say
-    other = max(others, key=lambda ids: round(separation(points, ids, k), 4))
-    if from_even is None:
-        return other, False
-    clearly = separation(points, other, k) > separation(points, from_even, k) + CLEARLY
-    return (other, False) if clearly else (from_even, True)
+    def from_even() -> IdArray:
+        return optimum_from((rankdata(coordinates, axis=0) / len(some)).astype(np.float32))
+
+    def best_of_others() -> IdArray:
+        at_random = kmeans(points, k, seed, restarts=RESTARTS, device=device)
+        # rounded: of optima that are alike the first counts, whatever the last digits say
+        return max(
+            (optimum_from(coordinates), at_random),
+            key=lambda ids: round(separation(points, ids, k), 4),
+        )
+
+    if even is not None:
+        return (from_even() if even else best_of_others()), even
+    first, other = from_even(), best_of_others()
+    clearly = separation(points, other, k) > separation(points, first, k) + CLEARLY
+    return (other, False) if clearly else (first, True)
 
 
 def graph_coordinates(

@@ -124,14 +124,10 @@ def test_further_views_steady_the_recovery_and_leave_the_collapse_alone() -> Non
         recovery = RecoveryMonitor(mirror=more, shift=more, loaders=collapse.loaders)
         net = train([collapse, recovery], images, network=ImageNet).lightning_module
         values[more] = collapse.values
+    image = images.tensors[0]
+    seen = (image, *(view(image) for view in further_views(mirror=True, shift=True)["test"]))
     with torch.no_grad():
-        plain, mirrored, *shifted = (
-            net.body(seen.flatten(1)).relu()
-            for seen in (
-                images.tensors[0],
-                *(view(images.tensors[0]) for view in further_views(mirror=True, shift=True)),
-            )
-        )
+        plain, mirrored, *shifted = (net.body(view.flatten(1)).relu() for view in seen)
     expected = recover((plain + mirrored) / 2, coarse, [2, 2], num_coarse=2, seed=0)
     assert values[False] == values[True]
     assert torch.equal(recovery.recovery.ids, expected.ids)

@@ -45,9 +45,9 @@ def test_a_run_that_looked_at_mirror_images_is_read_so_again(run: Path, tmp_path
     config["recovery"] |= {"mirror": True, "shift": True}
     (copy / "config.yaml").write_text(yaml.safe_dump(config))
     data, views = runs._data_and_views(RunDirectory(copy), "train")
-    assert views == further_views(mirror=True, shift=False)
+    assert views == further_views(mirror=True, shift=True)["train"]
     views = runs._data_and_views(RunDirectory(copy), "test")[1]
-    assert views == further_views(mirror=True, shift=True)
+    assert views == further_views(mirror=True, shift=True)["test"]
     model = runs._classifier(copy / "checkpoints/last.ckpt").eval()
     images = torch.cat([batch[0] for batch in data.clean_dataloaders()["train"]])
     with torch.no_grad():

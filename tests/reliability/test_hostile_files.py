@@ -98,7 +98,7 @@ def test_the_hostile_files_would_work_elsewhere(run: RunDirectory) -> None:
 
 
 def test_a_hostile_configuration_is_refused(run: RunDirectory) -> None:
-    from collapse_lit.training import check_same_experiment
+    from collapse_lit.tracking.continuation import check_same_experiment
 
     run.append_history({"epoch": 0})
     trap = run.path / "trap"
