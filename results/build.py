@@ -40,9 +40,15 @@ MAPS = {  # of CIFAR-10, by run
 ABLATIONS = {
     "small/mod": "the small recipe as it is",
     "ablations/sgd": "filters learnt by SGD, not Muon",
+    "ablations/relu": "ReLU, not GELU",
     "ablations/cutout": "squares covered with grey as well (cutout)",
 }
-FAST = ("fast/mod", "fast/mod1")  # seeds 0 and 1
+CONTROLS = {
+    "small/mod": "the small recipe as it is",
+    "controls/untrained": "the same network as it was initialised",
+    "controls/pixels": "the normalised pixels themselves as features",
+}
+FAST = ("fast/mod", "fast/mod1", "fast/mod2")  # seeds 0, 1 and 2
 VIEWS = {  # one checkpoint looked at in several ways
     "views/mirror": "the mirror image",
     "fast/mod": "the mirror image, and of test images both a pixel aside",
@@ -241,13 +247,14 @@ def scatter_figure(run: Run) -> Figure:
 def compared_table(runs: Mapping[Run, str]) -> str:
     """One line a run, with a word on what is special about it."""
     lines = [
-        "| run | | coarse train | coarse test | **recovered, test** | ceiling | floor "
+        "| run | | coarse train | coarse test | **recovered, test** | inside | ceiling | floor "
         "| recovered, train | raw k-means | NC1 |",
-        "|---|---|---:|---:|---:|---:|---:|---:|---:|---:|",
+        "|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
     ]
     keys = (
-        *("train/acc_coarse", "test/acc_coarse", "recovery/clp_test", "recovery/probe_test"),
-        *("recovery/floor", "recovery/acc", "recovery/acc_raw", "collapse/nc1"),
+        *("train/acc_coarse", "test/acc_coarse", "recovery/clp_test"),
+        *("recovery/clp_test_inside", "recovery/probe_test", "recovery/floor"),
+        *("recovery/acc", "recovery/acc_raw", "collapse/nc1"),
     )
     for run, about in runs.items():
         cells = " | ".join(f"{run.last[key]:.4f}" for key in keys)
@@ -460,6 +467,9 @@ def build() -> None:
         maps_pairs=sum(len(merged_pairs(run)) for run in maps),
         maps_correlation=rank_correlation(maps, apart),
         ablations=compared_table({runs[name]: about for name, about in ABLATIONS.items()}),
+        controls=compared_table({runs[name]: about for name, about in CONTROLS.items()}),
+        pixels=runs["controls/pixels"],
+        untrained=runs["controls/untrained"],
         split=split,
         split_epochs=split_table(split),
         terminal=terminal,
