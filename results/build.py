@@ -41,6 +41,11 @@ ABLATIONS = {
     "small/mod": "the small recipe as it is",
     "ablations/sgd": "filters learnt by SGD, not Muon",
     "ablations/relu": "ReLU, not GELU",
+    "ablations/slow_shifts": "BatchNorm's shifts learnt at the rate of all else",
+    "ablations/learnt_first": "first layer learnt from a random start, not whitening",
+    "ablations/random_start": "convolutions start at random, not as the identity",
+    "ablations/mean_pooled": "features are means over positions, not largest values",
+    "ablations/crop": "images never mirrored",
     "ablations/cutout": "squares covered with grey as well (cutout)",
 }
 CONTROLS = {
@@ -56,6 +61,7 @@ VIEWS = {  # one checkpoint looked at in several ways
     "fast/mod1": "the mirror image, and of test images both a pixel aside",
 }
 SCATTER = "fast/mod"  # the run whose scatter of training images is kept and drawn
+LEARNT = 0.995  # coarse training accuracy from which the terminal phase is counted
 LEGIBLE = 0.91  # above it, names of merged pairs would cover one another
 BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#7F7F7F"
 
@@ -473,6 +479,7 @@ def build() -> None:
         split=split,
         split_epochs=split_table(split),
         terminal=terminal,
+        learnt=[row for row in terminal.history if row["train/acc_coarse"] >= LEARNT],
         terminal_epochs=epochs_table(terminal),
         simplified=simplified_table(simplified),
         simplified_minutes=sum(run.minutes for run in simplified),
