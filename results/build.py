@@ -44,8 +44,10 @@ ABLATIONS = {
     "ablations/slow_shifts": "BatchNorm's shifts learnt at the rate of all else",
     "ablations/learnt_first": "first layer learnt from a random start, not whitening",
     "ablations/random_start": "convolutions start at random, not as the identity",
+    "ablations/slow_statistics": "BatchNorm's statistics at PyTorch's own momentum",
     "ablations/mean_pooled": "features are means over positions, not largest values",
     "ablations/crop": "images never mirrored",
+    "ablations/unscaled": "features as large as they come, not a ninth of it",
     "ablations/cutout": "squares covered with grey as well (cutout)",
 }
 CONTROLS = {
