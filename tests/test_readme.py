@@ -66,7 +66,16 @@ def test_every_link_within_the_repository_leads_somewhere() -> None:
     links = [link for link in re.findall(r"\]\(([^)]+)\)", README) if "://" not in link]
     assert links
     for link in links:
-        assert (ROOT / link).exists(), link
+        file, _, heading = link.partition("#")
+        assert (ROOT / file).exists(), link
+        if heading:
+            assert heading in headings(ROOT / file), link
+
+
+def headings(page: Path) -> set[str]:
+    """What the headings of a Markdown page are called in links to them."""
+    titles = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title).lower().replace(" ", "-") for title in titles}
 
 
 def test_every_option_named_exists(capsys) -> None:
