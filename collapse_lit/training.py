@@ -26,6 +26,7 @@ from collapse_lit.data import CoarseDataModule
 from collapse_lit.errors import UserError
 from collapse_lit.launchers import cluster_environment, join_processes
 from collapse_lit.models import CoarseClassifier
+from collapse_lit.precision import avoid_slow_precision
 from collapse_lit.report import build_report, print_summary
 from collapse_lit.tracking.checkpoints import WholeCheckpointIO, check_space, newest_checkpoint
 from collapse_lit.tracking.claim import Claim
@@ -233,6 +234,7 @@ class FitCLI(LightningCLI):
                 "trainer.max_epochs: say how many epochs to train; 0 measures the untrained network"
             )
         join_processes(self.config.trainer)
+        avoid_slow_precision(self.config.trainer)
         if not self.config.trainer.fast_dev_run:
             self.run_directory.create()
             if rank_zero_only.rank == 0:  # type: ignore[attr-defined]

@@ -1,0 +1,36 @@
+"""bfloat16 only where it is faster."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from jsonargparse import Namespace
+from lightning.pytorch.utilities import rank_zero_info
+
+BFLOAT16 = ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16")  # instructions of x86 and of ARM
+
+
+def avoid_slow_precision(trainer: Namespace) -> None:
+    """Let ``trainer.precision: bf16-mixed`` be ``32-true`` on a CPU without bfloat16 instructions.
+
+    PyTorch emulates them: a step of ``configs/cifar10_small.yaml`` took ten times as long on an AMD
+    EPYC with AVX2, and gained nothing. What the trainer is to use is what a run's config.yaml says.
+    """
+    if trainer.precision not in ("bf16-mixed", "bf16") or not _on_cpu(trainer.accelerator):
+        return
+    known = _capabilities()
+    if known and not any(known.get(name) for name in BFLOAT16):
+        trainer.precision = "32-true"
+        rank_zero_info(
+            "This CPU has no bfloat16 instructions: trainer.precision is 32-true, which is faster"
+        )
+
+
+def _on_cpu(accelerator: Any) -> bool:
+    """Whether Lightning would train on the CPU."""
+    return accelerator == "cpu" or (accelerator == "auto" and not torch.accelerator.is_available())
+
+
+def _capabilities() -> Mapping[str, Any]:
+    """What instructions this CPU has; nothing where PyTorch is too old to say."""
+    return torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
