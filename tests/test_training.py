@@ -1,6 +1,7 @@
 """The whole main job, as a user runs it, on a run small enough for a test."""
 
 import json
+import logging
 from pathlib import Path
 
 import pytest
@@ -99,6 +100,15 @@ def test_a_row_lost_between_checkpoint_and_history_comes_back(tmp_path: Path) ->
     fit(tmp_path / "run", "--trainer.max_epochs", "3", data=VECTORS)
     assert [row["epoch"] for row in run.read_history()] == [0, 1, 2]
     assert run.history.read_text().startswith(whole)
+
+
+@pytest.mark.slow
+def test_a_run_made_longer_says_that_its_learning_rate_is_another(tmp_path: Path, caplog) -> None:
+    caplog.set_level(logging.INFO, "lightning.pytorch.utilities.rank_zero")
+    fit(tmp_path / "run", "--trainer.max_epochs", "1", data=VECTORS)
+    assert "was to train for" not in caplog.text
+    fit(tmp_path / "run", "--trainer.max_epochs", "2", data=VECTORS)
+    assert "was to train for 1 epochs until now, goes on to 2" in caplog.text
 
 
 @pytest.mark.slow

@@ -15,21 +15,28 @@ class Resumption(L.Callback):
     """Checks that all ranks resumed alike, and carries the schedule over to another world size.
 
     With another number of processes an epoch has another number of steps. The learning rate then
-    goes on from the same share of training, not from the same number of steps.
+    goes on from the same share of training, not from the same number of steps. A run that is to be
+    longer or shorter than it was goes on by the schedule of a run of that length.
     """
 
     def __init__(self) -> None:
         self.world_size = 0
         self.steps_per_epoch = 0
+        self.max_epochs: int | None = 0
 
     def state_dict(self) -> dict[str, Any]:
         """What the checkpoint was trained with."""
-        return {"world_size": self.world_size, "steps_per_epoch": self.steps_per_epoch}
+        return {
+            "world_size": self.world_size,
+            "steps_per_epoch": self.steps_per_epoch,
+            "max_epochs": self.max_epochs,
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Remember what the checkpoint was trained with."""
         self.world_size = state_dict["world_size"]
         self.steps_per_epoch = state_dict["steps_per_epoch"]
+        self.max_epochs = state_dict.get("max_epochs", 0)  # unknown to checkpoints of before
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Compare with the start before, and say what is different.
@@ -53,7 +60,14 @@ class Resumption(L.Callback):
             for config in trainer.lr_scheduler_configs:
                 if config.interval == "step" and isinstance(config.scheduler, LambdaLR):
                     move_schedule(config.scheduler, trainer.current_epoch * steps)
+        if self.max_epochs not in (0, trainer.max_epochs):
+            rank_zero_info(
+                f"was to train for {self.max_epochs} epochs until now, goes on to "
+                f"{trainer.max_epochs}: the learning rate is that of a run of that length from here"
+                " on, which may be higher than it was"
+            )
         self.world_size, self.steps_per_epoch = trainer.world_size, steps
+        self.max_epochs = trainer.max_epochs
 
 
 def move_schedule(scheduler: LambdaLR, step: int) -> None:
