@@ -7,9 +7,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from collapse_lit.errors import UserError
 from collapse_lit.models.backbones import make_backbone
 from collapse_lit.models.muon import Muon
-from collapse_lit.models.schedule import ScheduleName, schedule
+from collapse_lit.models.schedule import THIRDS, ScheduleName, schedule
 
 IMAGES_TO_START_FROM = 5000
 
@@ -32,8 +33,9 @@ class CoarseClassifier(L.LightningModule):
         filter_lr: Peak learning rate of Muon, relative to their norm, for the filters of
             convolutions, which then are not SGD's. For networks that normalise after each
             convolution; null for SGD alone.
-        schedule: Learning rate over training: multistep (÷10 at 1/3 and 2/3), onecycle (linear up
-            for a fifth, linear down to 0), cosine, or constant.
+        schedule: Learning rate over training: multistep (÷10 at each milestone), onecycle (linear
+            up for a fifth, linear down to 0), cosine, or constant.
+        milestones: Shares of training at which multistep divides the rate by 10.
         label_smoothing: Smoothing of the coarse labels. Keep 0 to recover fine classes: smoothing
             erases the structure that they leave in the features.
         compile: Compile the backbone with torch.compile.
@@ -50,10 +52,16 @@ class CoarseClassifier(L.LightningModule):
         weight_decay: float = 5e-4,
         filter_lr: float | None = None,
         schedule: ScheduleName = "multistep",
+        milestones: tuple[float, ...] = THIRDS,
         label_smoothing: float = 0.0,
         compile: bool = False,
     ) -> None:
         super().__init__()
+        if not all(0 < milestone < 1 for milestone in milestones):
+            raise UserError(
+                f"model.milestones={list(milestones)}: shares of training between 0 and 1, such as "
+                "[0.5, 0.75]"
+            )
         self.save_hyperparameters()
         self.backbone, width = make_backbone(backbone, tuple(image_shape), **(backbone_args or {}))
         self.head = nn.Linear(width, num_classes)
@@ -100,7 +108,7 @@ class CoarseClassifier(L.LightningModule):
             else Muon(self, filter_lr=filter_lr, **of_sgd)
         )
         total = int(self.trainer.estimated_stepping_batches)
-        factor = schedule(self.hparams["schedule"], total)
+        factor = schedule(self.hparams["schedule"], total, self.hparams["milestones"])
         by_step = {
             "scheduler": torch.optim.lr_scheduler.LambdaLR(optimizer, factor),
             "interval": "step",

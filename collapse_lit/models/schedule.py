@@ -1,15 +1,17 @@
 """Learning-rate schedules as pure functions of training progress."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Literal
 
 ScheduleName = Literal["multistep", "onecycle", "cosine", "constant"]
+THIRDS = (1 / 3, 2 / 3)  # Papyan, Han, Donoho 2020
 
 
-def multistep(progress: float) -> float:
-    """÷10 at one third and at two thirds of training (Papyan, Han, Donoho 2020)."""
-    return 0.1 ** int(3 * progress)
+def multistep(progress: float, milestones: Sequence[float] = THIRDS) -> float:
+    """÷10 at each of some shares of training."""
+    return 0.1 ** sum(progress >= milestone for milestone in milestones)
 
 
 def onecycle(progress: float, warmup: float = 0.2) -> float:
@@ -27,12 +29,18 @@ def constant(progress: float) -> float:
     return 1.0
 
 
-def schedule(name: ScheduleName, total_steps: int) -> Callable[[int], float]:
+def schedule(
+    name: ScheduleName, total_steps: int, milestones: Sequence[float] = THIRDS
+) -> Callable[[int], float]:
     """Factor on the learning rate before optimiser step ``step`` of ``total_steps``.
 
     The middle of the step counts as its progress, so no step of a cycle has a rate of 0.
     """
-    factor = {"multistep": multistep, "onecycle": onecycle, "cosine": cosine, "constant": constant}[
-        name
-    ]
+    factors: dict[ScheduleName, Callable[[float], float]] = {
+        "multistep": partial(multistep, milestones=milestones),
+        "onecycle": onecycle,
+        "cosine": cosine,
+        "constant": constant,
+    }
+    factor = factors[name]
     return lambda step: factor(min((step + 0.5) / total_steps, 1.0))

@@ -75,6 +75,8 @@ def test_schedules_by_hand() -> None:
     assert [multistep(step) for step in (0, 99, 100, 199, 200, 299)] == pytest.approx(
         [1, 1, 0.1, 0.1, 0.01, 0.01]
     )
+    early = schedule("multistep", 100, (0.1, 0.5))
+    assert [early(step) for step in (9, 10, 49, 50, 99)] == pytest.approx([1, 0.1, 0.1, 0.01, 0.01])
     onecycle = schedule("onecycle", 100)
     assert onecycle(0) == pytest.approx(0.005 / 0.2)
     assert max(onecycle(step) for step in range(100)) <= 1
@@ -82,6 +84,11 @@ def test_schedules_by_hand() -> None:
     assert onecycle(99) == pytest.approx(0.005 / 0.8)
     assert schedule("cosine", 2)(1) == pytest.approx(0.5 - 0.5 * 0.5**0.5)
     assert schedule("constant", 5)(4) == 1
+
+
+def test_milestones_in_epochs_are_refused() -> None:
+    with pytest.raises(UserError, match=r"model\.milestones=\[0\.5, 150\].*between 0 and 1"):
+        CoarseClassifier(5, (1, 8, 8), milestones=(0.5, 150))
 
 
 def test_the_classifier_has_one_output_a_coarse_class() -> None:
