@@ -55,6 +55,11 @@ CONTROLS = {
     "controls/untrained": "the same network as it was initialised",
     "controls/pixels": "the normalised pixels themselves as features",
 }
+TERMINAL = {  # runs into collapse
+    "terminal/mod": "as configured",
+    "terminal/narrow": "narrower, a longer middle rate",
+    "terminal/small_rate": "narrower, no large rate",
+}
 FAST = ("fast/mod", "fast/mod1", "fast/mod2")  # seeds 0, 1 and 2
 VIEWS = {  # one checkpoint looked at in several ways
     "views/mirror": "the mirror image",
@@ -218,10 +223,14 @@ def epochs_table(run: Run) -> str:
     return "\n".join(lines)
 
 
-def epochs_figure(run: Run) -> Figure:
-    """Recovery between floor and ceiling against NC1, epoch by epoch."""
-    figure = Figure(figsize=(7.5, 4.6), layout="constrained")
-    axes = figure.add_subplot()
+def learnt(run: Run) -> list[Row]:
+    """The measured epochs that belong to the terminal phase: training images are all but learnt."""
+    return [row for row in run.history if row["train/acc_coarse"] >= LEARNT]
+
+
+def epochs_figure(runs: Mapping[Run, str]) -> Figure:
+    """Recovery between floor and ceiling against NC1, epoch by epoch, one panel a run."""
+    figure = Figure(figsize=(11, 4.6), layout="constrained")
     curves = [
         ("recovery/probe_test", "ceiling, test", GREY, "--"),
         ("recovery/clp_test", "recovered, test", BLUE, "-"),
@@ -230,18 +239,46 @@ def epochs_figure(run: Run) -> Figure:
         ("recovery/floor", "floor, test", GREY, ":"),
         ("train/acc_coarse", "coarse accuracy, train", "black", "-"),
     ]
-    epochs = [row["epoch"] for row in run.history]
-    for key, label, colour, style in curves:
-        values = [row[key] for row in run.history]
-        axes.plot(epochs, values, color=colour, linestyle=style, marker=".", label=label)
-    axes.set(xlabel="epoch", ylabel="accuracy", ylim=(0, 1.02), xticks=epochs)
-    axes.grid(alpha=0.25)
-    right = axes.twinx()
-    right.plot(epochs, [row["collapse/nc1"] for row in run.history], color=RED, label="NC1 (right)")
-    right.set(yscale="log", ylabel="NC1, coarse labels")
-    figure.legend(fontsize=8, loc="outside lower center", ncols=4)
-    axes.set_title(f"{run.name}: what collapses, and what stays")
+    panels = figure.subplots(1, len(runs), sharey=True, squeeze=False)[0]
+    collapsed = [axes.twinx() for axes in panels]
+    for axes, right, (run, about) in zip(panels, collapsed, runs.items(), strict=True):
+        epochs = [row["epoch"] for row in run.history]
+        for key, label, colour, style in curves:
+            values = [row[key] for row in run.history]
+            axes.plot(epochs, values, color=colour, linestyle=style, marker=".", label=label)
+        nc1 = [row["collapse/nc1"] for row in run.history]
+        right.plot(epochs, nc1, color=RED, label="NC1 (right)")
+        right.set_yscale("log")
+        right.sharey(collapsed[0])
+        right.tick_params(which="both", labelright=axes is panels[-1])
+        axes.axvspan(learnt(run)[0]["epoch"], epochs[-1], color=GREY, alpha=0.1)
+        axes.set(xlabel="epoch", ylim=(0, 1.02))
+        axes.set_title(f"{run.name}: {about}", fontsize=9)
+        axes.grid(alpha=0.25)
+    panels[0].set_ylabel("accuracy")
+    collapsed[-1].set_ylabel("NC1, coarse labels")
+    handles = [*panels[0].get_lines(), *collapsed[0].get_lines()]
+    figure.legend(handles=handles, fontsize=8, loc="outside lower center", ncols=7)
     return figure
+
+
+def terminal_table(runs: Mapping[Run, str]) -> str:
+    """One line a run: from the first measured epoch of its terminal phase to the last."""
+    lines = [
+        "| run | | epochs | NC1 | times lower | recovered, train | recovered, test | ceiling "
+        "| raw k-means |",
+        "|---|---|---|---|---:|---|---|---|---|",
+    ]
+    keys = ("recovery/acc", "recovery/clp_test", "recovery/probe_test", "recovery/acc_raw")
+    for run, about in runs.items():
+        first, last = learnt(run)[0], run.last
+        cells = " | ".join(f"{first[key]:.4f} → {last[key]:.4f}" for key in keys)
+        nc1 = (first["collapse/nc1"], last["collapse/nc1"])
+        lines.append(
+            f"| `{run.name}` | {about} | {first['epoch']} → {last['epoch']} "
+            f"| {nc1[0]:.4f} → {nc1[1]:.4f} | {nc1[0] / nc1[1]:.1f} | {cells} |"
+        )
+    return "\n".join(lines)
 
 
 def scatter_figure(run: Run) -> Figure:
@@ -439,7 +476,9 @@ def save(figure: Figure, name: str) -> None:
 def build() -> None:
     """Write results/README.md and its figures."""
     runs = read_runs()
-    fast, terminal = [runs[name] for name in FAST], runs["cifar10_terminal"]
+    fast = [runs[name] for name in FAST]
+    terminal = {runs[name]: about for name, about in TERMINAL.items()}
+    terminal_mod = runs["terminal/mod"]
     headline = [run for name, run in runs.items() if name.startswith("earlier/")] + fast
     recipe = [run for name, run in runs.items() if name.startswith("recipe/")]
     small_mod, small_ten, split = runs["small/mod"], runs["small/ten"], runs["split/two"]
@@ -480,9 +519,16 @@ def build() -> None:
         untrained=runs["controls/untrained"],
         split=split,
         split_epochs=split_table(split),
-        terminal=terminal,
-        learnt=[row for row in terminal.history if row["train/acc_coarse"] >= LEARNT],
-        terminal_epochs=epochs_table(terminal),
+        terminal=terminal_table(terminal),
+        learnt_from=LEARNT,
+        terminal_mod=terminal_mod,
+        terminal_epochs=epochs_table(terminal_mod),
+        learnt=learnt(terminal_mod),
+        narrow=runs["terminal/narrow"],
+        narrow_learnt=learnt(runs["terminal/narrow"]),
+        narrow_epochs=epochs_table(runs["terminal/narrow"]),
+        small_rate=runs["terminal/small_rate"],
+        small_rate_epochs=epochs_table(runs["terminal/small_rate"]),
         simplified=simplified_table(simplified),
         simplified_minutes=sum(run.minutes for run in simplified),
         simplified_runs=len(simplified),
