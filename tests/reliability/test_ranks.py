@@ -14,6 +14,8 @@ from reliability.processes import ROOT, VECTORS
 
 from collapse_lit.callbacks.interruption import EXIT_STOPPED
 from collapse_lit.tracking.run_directory import RunDirectory
+from collapse_lit.tracking.wandb_files import history_rows
+from collapse_lit.tracking.weights_and_biases import MEASURED
 
 OFFLINE = [*VECTORS, "--wandb.mode", "offline"]
 
@@ -55,6 +57,10 @@ def other_rank(process: subprocess.Popen[str]) -> int:
     return int(pid)
 
 
+def wandb_files(run: RunDirectory) -> list[Path]:
+    return list((run.path / "wandb").glob("offline-run-*/run-*.wandb"))
+
+
 def has_ended(pid: int) -> bool:
     status = Path(f"/proc/{pid}/status")
     return not status.exists() or bool(re.search(r"^State:\s+Z", status.read_text(), re.M))
@@ -77,6 +83,7 @@ def test_a_run_goes_on_with_other_processes_and_ends_with_any_of_them(
     assert "trained by 1 processes until now, goes on with 2" in said
     assert "an epoch had 6 steps until now, and has 4" in said
     assert "stopped by a signal to another rank" in said
+    assert len(wandb_files(run)) == 2  # one a start, none of rank 1
 
     two = launch(run.path)
     wait_for_epoch(two, run)
@@ -95,7 +102,8 @@ def test_a_run_goes_on_with_other_processes_and_ends_with_any_of_them(
     assert alone.end() == 0, alone.printed
     assert "trained by 2 processes until now, goes on with 1" in alone.printed
     assert [row["epoch"] for row in run.read_history()] == list(range(done + 1))
-    assert len(list((run.path / "wandb").glob("offline-run-*"))) == 4  # one a start, none of rank 1
+    rows = [row for file in wandb_files(run) for row in history_rows(file)]
+    assert sorted(row[MEASURED] for row in rows if MEASURED in row) == list(range(done + 1))
 
 
 @pytest.mark.ddp
