@@ -1,5 +1,6 @@
 """What the README promises must be there."""
 
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -14,13 +15,15 @@ README = (ROOT / "README.md").read_text()
 
 
 def planned(*arguments: str) -> str:
-    """What make would run, without running it."""
+    """What make would run, without running it; a make around these tests has its own options."""
+    of_make = ("ARGS", "EXPERIMENT", "RUN", "MAKEFLAGS", "MAKEOVERRIDES")
     done = subprocess.run(
         ["make", "--dry-run", "--no-print-directory", *arguments],
         cwd=ROOT,
         capture_output=True,
         text=True,
         check=True,
+        env={name: value for name, value in os.environ.items() if name not in of_make},
     )
     return done.stdout.replace("\\\n", "")
 
