@@ -13,8 +13,8 @@ BFLOAT16 = ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16")  # instructions of x8
 def avoid_slow_precision(trainer: Namespace) -> None:
     """Let ``trainer.precision: bf16-mixed`` be ``32-true`` on a CPU without bfloat16 instructions.
 
-    PyTorch emulates them: a step of ``configs/cifar10_small.yaml`` took ten times as long on an AMD
-    EPYC with AVX2, and gained nothing. What the trainer is to use is what a run's config.yaml says.
+    PyTorch emulates them there, which is slower than float32 and gains nothing. A run's config.yaml
+    says what was used.
     """
     if trainer.precision not in ("bf16-mixed", "bf16") or not _on_cpu(trainer.accelerator):
         return

@@ -9,7 +9,7 @@ ScheduleName = Literal["multistep", "onecycle", "cosine", "constant"]
 THIRDS = (1 / 3, 2 / 3)  # Papyan, Han, Donoho 2020
 
 
-def multistep(progress: float, milestones: Sequence[float] = THIRDS) -> float:
+def multistep(progress: float, milestones: Sequence[float]) -> float:
     """÷10 at each of some shares of training."""
     return 0.1 ** sum(progress >= milestone for milestone in milestones)
 
