@@ -54,7 +54,10 @@ CONTROLS = {
     "small/mod": "the small recipe as it is",
     "controls/untrained": "the same network as it was initialised",
     "controls/pixels": "the normalised pixels themselves as features",
+    "controls/random_split": "every class split in two at random: nothing to find",
 }
+RECIPE = ("small/mod", "recipe/epochs20", "recipe/width48")  # and what else was looked at
+RECIPE += ("recipe/batch500", "recipe/decay5e-4", "recipe/decay1e-4")
 TERMINAL = {  # runs into collapse
     "terminal/mod": "as configured",
     "terminal/narrow": "narrower, a longer middle rate",
@@ -68,6 +71,7 @@ VIEWS = {  # one checkpoint looked at in several ways
     "fast/mod1": "the mirror image, and of test images both a pixel aside",
 }
 SCATTER = "fast/mod"  # the run whose scatter of training images is kept and drawn
+NC1 = "collapse/nc1"
 LEARNT = 0.995  # coarse training accuracy from which the terminal phase is counted
 LEGIBLE = 0.91  # above it, names of merged pairs would cover one another
 BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#7F7F7F"
@@ -203,7 +207,7 @@ def epochs_table(run: Run) -> str:
     """Every measured epoch of a run: collapse beside recovery."""
     keys = (
         "train/acc_coarse",
-        "collapse/nc1",
+        NC1,
         "collapse_fine/nc1",
         "recovery/acc_raw",
         "recovery/acc",
@@ -228,6 +232,27 @@ def learnt(run: Run) -> list[Row]:
     return [row for row in run.history if row["train/acc_coarse"] >= LEARNT]
 
 
+def tenth(run: Run) -> Row:
+    """The first measured epoch with a tenth of the NC1 that its terminal phase began with."""
+    phase = learnt(run)
+    return next(row for row in phase if row[NC1] <= phase[0][NC1] / 10)
+
+
+def drops(run: Run) -> list[int]:
+    """The epochs in the course of which the learning rate drops."""
+    return [int(run.config["trainer"]["max_epochs"] * m) for m in run.config["model"]["milestones"]]
+
+
+def pairs_table(run: Run) -> str:
+    """The terminal phase, epoch by epoch: which share of each merged pair is told apart."""
+    names = run.distances[-1]["coarse"]
+    lines = [f"| epoch | NC1 | {' | '.join(names)} |", "|---:" * (len(names) + 2) + "|"]
+    for row in learnt(run):
+        shares = " | ".join(f"{share:.3f}" for share in row["recovery/acc_of_coarse"])
+        lines.append(f"| {row['epoch']} | {row[NC1]:.4f} | {shares} |")
+    return "\n".join(lines)
+
+
 def epochs_figure(runs: Mapping[Run, str]) -> Figure:
     """Recovery between floor and ceiling against NC1, epoch by epoch, one panel a run."""
     figure = Figure(figsize=(11, 4.6), layout="constrained")
@@ -241,15 +266,16 @@ def epochs_figure(runs: Mapping[Run, str]) -> Figure:
     ]
     panels = figure.subplots(1, len(runs), sharey=True, squeeze=False)[0]
     collapsed = [axes.twinx() for axes in panels]
+    for right in collapsed[1:]:
+        right.sharey(collapsed[0])
     for axes, right, (run, about) in zip(panels, collapsed, runs.items(), strict=True):
         epochs = [row["epoch"] for row in run.history]
         for key, label, colour, style in curves:
             values = [row[key] for row in run.history]
             axes.plot(epochs, values, color=colour, linestyle=style, marker=".", label=label)
-        nc1 = [row["collapse/nc1"] for row in run.history]
+        nc1 = [row[NC1] for row in run.history]
         right.plot(epochs, nc1, color=RED, label="NC1 (right)")
         right.set_yscale("log")
-        right.sharey(collapsed[0])
         right.tick_params(which="both", labelright=axes is panels[-1])
         axes.axvspan(learnt(run)[0]["epoch"], epochs[-1], color=GREY, alpha=0.1)
         axes.set(xlabel="epoch", ylim=(0, 1.02))
@@ -273,7 +299,7 @@ def terminal_table(runs: Mapping[Run, str]) -> str:
     for run, about in runs.items():
         first, last = learnt(run)[0], run.last
         cells = " | ".join(f"{first[key]:.4f} → {last[key]:.4f}" for key in keys)
-        nc1 = (first["collapse/nc1"], last["collapse/nc1"])
+        nc1 = (first[NC1], last[NC1])
         lines.append(
             f"| `{run.name}` | {about} | {first['epoch']} → {last['epoch']} "
             f"| {nc1[0]:.4f} → {nc1[1]:.4f} | {nc1[0] / nc1[1]:.1f} | {cells} |"
@@ -299,7 +325,7 @@ def compared_table(runs: Mapping[Run, str]) -> str:
     keys = (
         *("train/acc_coarse", "test/acc_coarse", "recovery/clp_test"),
         *("recovery/clp_test_inside", "recovery/probe_test", "recovery/floor"),
-        *("recovery/acc", "recovery/acc_raw", "collapse/nc1"),
+        *("recovery/acc", "recovery/acc_raw", NC1),
     )
     for run, about in runs.items():
         cells = " | ".join(f"{run.last[key]:.4f}" for key in keys)
@@ -406,7 +432,7 @@ def split_table(run: Run) -> str:
     rows = {row["epoch"]: row for row in run.history}
     for snapshot in run.distances:
         row, (halves, others) = rows[snapshot["epoch"]], _halves_and_others(snapshot)
-        keys = ("train/acc_coarse", "test/acc_coarse", "collapse/nc1")
+        keys = ("train/acc_coarse", "test/acc_coarse", NC1)
         cells = " | ".join(f"{row[key]:.4f}" for key in keys)
         lines.append(f"| {row['epoch']} | {cells} | {halves:.3f} | {others:.3f} |")
     return "\n".join(lines)
@@ -479,8 +505,6 @@ def build() -> None:
     fast = [runs[name] for name in FAST]
     terminal = {runs[name]: about for name, about in TERMINAL.items()}
     terminal_mod = runs["terminal/mod"]
-    headline = [run for name, run in runs.items() if name.startswith("earlier/")] + fast
-    recipe = [run for name, run in runs.items() if name.startswith("recipe/")]
     small_mod, small_ten, split = runs["small/mod"], runs["small/ten"], runs["split/two"]
     fast_ten = runs["fast/ten"]
     beside = {fast[0]: "five coarse labels", fast_ten: "all ten labels"}
@@ -498,13 +522,13 @@ def build() -> None:
         loader=FileSystemLoader(HERE), undefined=StrictUndefined, keep_trailing_newline=True
     )
     page = environment.get_template("README.md.jinja").render(
-        headline=headline_table(headline, fast),
+        headline=headline_table(fast, averaged=fast),
         fast=fast,
         fast_mean=mean_of(fast),
         views=compared_table({runs[name]: about for name, about in VIEWS.items()}),
-        recipe=headline_table(recipe),
-        recipe_wide=runs["recipe/width48_epochs10"],
-        recipe_long=runs["recipe/width32_epochs20"],
+        recipe=headline_table([runs[name] for name in RECIPE]),
+        recipe_wide=runs["recipe/width48"],
+        recipe_long=runs["recipe/epochs20"],
         beside=compared_table(beside),
         fast_ten=fast_ten,
         small_mod=small_mod,
@@ -517,6 +541,7 @@ def build() -> None:
         controls=compared_table({runs[name]: about for name, about in CONTROLS.items()}),
         pixels=runs["controls/pixels"],
         untrained=runs["controls/untrained"],
+        random_split=runs["controls/random_split"],
         split=split,
         split_epochs=split_table(split),
         terminal=terminal_table(terminal),
@@ -524,6 +549,10 @@ def build() -> None:
         terminal_mod=terminal_mod,
         terminal_epochs=epochs_table(terminal_mod),
         learnt=learnt(terminal_mod),
+        tenth=tenth(terminal_mod),
+        terminal_fold=learnt(terminal_mod)[0][NC1] / terminal_mod.last[NC1],
+        terminal_pairs=pairs_table(terminal_mod),
+        terminal_drops=drops(terminal_mod),
         narrow=runs["terminal/narrow"],
         narrow_learnt=learnt(runs["terminal/narrow"]),
         narrow_epochs=epochs_table(runs["terminal/narrow"]),
