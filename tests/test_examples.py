@@ -1,19 +1,37 @@
+import csv
 import importlib.util
 from pathlib import Path
+from types import ModuleType
 
 import pytest
+import torch
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
-@pytest.mark.filterwarnings("ignore:.*does not have many workers")
-def test_monitors_work_in_a_project_that_knows_nothing_of_them(capsys) -> None:
-    spec = importlib.util.spec_from_file_location("own_project", EXAMPLES / "own_project.py")
+def load(name: str) -> ModuleType:
+    """An example, imported from its file."""
+    spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     example = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(example)
-    logged = example.main(epochs=5)
+    return example
+
+
+@pytest.mark.filterwarnings("ignore:.*does not have many workers")
+def test_monitors_work_in_a_project_that_knows_nothing_of_them(capsys) -> None:
+    logged = load("own_project").main(epochs=5)
     assert logged["train/acc_coarse"] > 0.9
     assert 0 < logged["collapse/nc1"] < 1
     assert logged["recovery/floor"] < 0.65 < logged["recovery/probe_test"]
+
+
+def test_even_and_odd_photos_come_with_a_network_that_was_taught_just_that(tmp_path) -> None:
+    assert load("even_odd").main(tmp_path, epochs=1) > 0.7
+    assert len(list(tmp_path.glob("photos/*/*.png"))) == 1400
+    assert len(list(tmp_path.glob("new/*.png"))) == 397
+    weights = torch.load(tmp_path / "model.pt", weights_only=True)
+    assert weights["fc.weight"].shape == (2, 512)
+    table = list(csv.DictReader((tmp_path / "labels.csv").read_text().splitlines()))
+    assert {(row["label"], int(row["fine"]) % 2) for row in table} == {("even", 0), ("odd", 1)}
