@@ -24,6 +24,8 @@ from collapse_lit.measure.clustering import (
 
 NEIGHBOURS = 10
 MOST_POINTS = 20_000  # of a class that the graph is made of: its cost grows with their square
+SMALL_CLASS = 4_000  # samples: up to it, neighbours in all axes are not to be relied upon,
+LEADING_AXES = 8  # and a second graph is made of so many
 RESTARTS = 5  # of k-means, for each of the starts
 CLEARLY = 0.03  # nats by which another optimum has to be better separated than the even one
 TOLERANCE = 1e-4  # relative, of the eigenvalues: to start from, clusters need be no better
@@ -39,16 +41,17 @@ def search(
 ) -> tuple[IdArray, bool]:
     """The k-means optimum of whitened points that lies closest to how they fall apart.
 
-    k-means goes on from three starts: even clusters (k-means on the ranks of the coordinates in the
-    graph), clusters of any size (on the coordinates themselves), and the best of a few at random.
-    Where two optima are separated nearly alike, the one from even clusters is taken.
+    k-means goes on from several starts: even clusters (k-means on the ranks of the coordinates in
+    the graph), in a small class those in the graph of the leading axes as well, clusters of any
+    size (on the coordinates themselves), and the best of a few at random. Where two optima are
+    separated nearly alike, the one from the start named first is taken.
 
     Args:
-        points: (n, r) float32, centred, unit covariance; n ≥ k.
+        points: (n, r) float32, centred, unit covariance, leading axes first; n ≥ k.
         k: number of clusters.
         seed: seed of the random starts.
         device: where Faiss works.
-        even: whether to take the optimum from even clusters, whatever its separation, or the best
+        even: whether to take an optimum from even clusters, whatever its separation, or the best
             of the others; None to choose.
 
     Returns:
@@ -64,8 +67,16 @@ def search(
         start = kmeans(cut, k, seed, restarts=RESTARTS)
         return lloyd.from_means(cluster_means(some, start, k)).ids
 
+    def clearly_better(other: IdArray, first: IdArray) -> bool:
+        return separation(points, other, k) > separation(points, first, k) + CLEARLY
+
     def from_even() -> IdArray:
-        return optimum_from((rankdata(coordinates, axis=0) / len(some)).astype(np.float32))
+        ids = optimum_from(_ranks(coordinates))
+        if len(points) > SMALL_CLASS or points.shape[1] <= LEADING_AXES:
+            return ids
+        leading = np.ascontiguousarray(points[:, :LEADING_AXES])
+        other = optimum_from(_ranks(graph_coordinates(leading, k - 1, seed, device)))
+        return other if clearly_better(other, ids) else ids
 
     def best_of_others() -> IdArray:
         at_random = kmeans(points, k, seed, restarts=RESTARTS, device=device)
@@ -78,8 +89,12 @@ def search(
     if even is not None:
         return (from_even() if even else best_of_others()), even
     first, other = from_even(), best_of_others()
-    clearly = separation(points, other, k) > separation(points, first, k) + CLEARLY
-    return (other, False) if clearly else (first, True)
+    return (other, False) if clearly_better(other, first) else (first, True)
+
+
+def _ranks(coordinates: FloatArray) -> FloatArray:
+    """Each column's ranks over n, (n, k − 1): even clusters are those of even intervals."""
+    return (rankdata(coordinates, axis=0) / len(coordinates)).astype(np.float32)
 
 
 def graph_coordinates(

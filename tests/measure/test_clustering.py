@@ -123,6 +123,22 @@ def test_even_clusters_are_taken_unless_others_are_clearly_better_separated(monk
     assert adjusted_rand_score(even, search(points, 2, seed=0, even=True)[0]) > 0.99
 
 
+def test_small_classes_fall_apart_in_their_leading_axes(monkeypatch):
+    # 400 points have no neighbours to speak of in 25 axes; one of the first eight has two peaks
+    truth = np.arange(400) % 2
+
+    def agreement(seed):
+        rng = np.random.default_rng(seed)
+        points = rng.normal(size=(400, 32))
+        points[:, 5] = 2 * truth - 1 + 0.3 * rng.normal(size=400)
+        points = whitened((points * 0.8 ** np.arange(32)).astype(np.float32))
+        return adjusted_rand_score(truth, search(points, 2, seed=0)[0])
+
+    assert min(map(agreement, range(4))) > 0.95
+    monkeypatch.setattr(graph, "LEADING_AXES", 32)
+    assert min(map(agreement, range(4))) < 0.5
+
+
 @pytest.mark.parametrize("even", [True, False])
 def test_halves_take_the_start_that_was_taken_on_all_samples(monkeypatch, even):
     # left to choose, a half of these would cut along the other axis
