@@ -27,14 +27,11 @@ def write_images(out: Path) -> None:
     tables: dict[str, list[tuple[str, ...]]] = {"labels.csv": [], "truth.csv": []}
     for row, (pixels, digit) in enumerate(zip(data.images, data.target.tolist(), strict=True)):
         label = "odd" if digit % 2 else "even"
-        folder = f"photos/{label}" if row < TAUGHT else "new"
+        folder, table = (f"photos/{label}", "labels.csv") if row < TAUGHT else ("new", "truth.csv")
         (out / folder).mkdir(parents=True, exist_ok=True)
         path = out / folder / f"{row:04d}.png"
         Image.fromarray((pixels * 255 / 16).astype("uint8")).resize((32, 32)).save(path)
-        if row < TAUGHT:
-            tables["labels.csv"].append((str(path), label, str(digit)))
-        else:
-            tables["truth.csv"].append((str(path), label, str(digit)))
+        tables[table].append((str(path), label, str(digit)))
     for name, rows in tables.items():
         with (out / name).open("w", newline="") as file:
             csv.writer(file).writerows([("path", "label", "fine"), *sorted(rows)])

@@ -56,8 +56,10 @@ CONTROLS = {
     "controls/pixels": "the normalised pixels themselves as features",
     "controls/random_split": "every class split in two at random: nothing to find",
 }
-RECIPE = ("small/mod", "recipe/epochs20", "recipe/width48")  # and what else was looked at
-RECIPE += ("recipe/batch500", "recipe/decay5e-4", "recipe/decay1e-4")
+RECIPE = (  # the small recipe, and with one thing changed
+    *("small/mod", "recipe/epochs20", "recipe/width48"),
+    *("recipe/batch500", "recipe/decay5e-4", "recipe/decay1e-4"),
+)
 TERMINAL = {  # runs into collapse
     "terminal/mod": "as configured",
     "terminal/narrow": "narrower, a longer middle rate",
@@ -481,7 +483,7 @@ def simplified_figure(runs: Sequence[Run]) -> Figure:
                 values = [row[key] for row in run.history]
                 label = f"width {width}" if style == "-" else None
                 axes.plot(epochs, values, style, color=colours[width], label=label)
-        axes.set(title=f"distance {distance:g}", xlabel="epoch", ylim=(0.45, 1.01))
+        axes.set(title=f"distance {distance:g} σ", xlabel="epoch", ylim=(0.45, 1.01))
         axes.grid(alpha=0.25)
     panels[0].set_ylabel("test accuracy on fine classes")
     panels[-1].legend(fontsize=7, title="solid: recovered\ndashed: ceiling", title_fontsize=7)

@@ -24,8 +24,8 @@ from collapse_lit.measure.clustering import (
 
 NEIGHBOURS = 10
 MOST_POINTS = 20_000  # of a class that the graph is made of: its cost grows with their square
-SMALL_CLASS = 4_000  # samples: up to it, neighbours in all axes are not to be relied upon,
-LEADING_AXES = 8  # and a second graph is made of so many
+SMALL_CLASS = 4_000  # samples, up to which neighbours in all axes are not to be relied upon
+LEADING_AXES = 8  # of the second graph that such a class gets
 RESTARTS = 5  # of k-means, for each of the starts
 CLEARLY = 0.03  # nats by which another optimum has to be better separated than the even one
 TOLERANCE = 1e-4  # relative, of the eigenvalues: to start from, clusters need be no better
