@@ -29,7 +29,8 @@ def make_backbone(name: str, image_shape: tuple[int, ...], **options: Any) -> tu
             is installed or lies in the working directory and returns features (N, d). ResNets of
             torchvision get the CIFAR stem on images up to 64 pixels a side.
         image_shape: Shape of one input: (C, H, W) for images, (d,) for vectors.
-        options: Passed to the builder or the class, such as ``width`` for ``small_cnn``.
+        options: Passed to the builder or the class, such as ``width`` for ``small_cnn``. A ResNet's
+            ``width`` is the number of channels of its first stage, 64 in torchvision.
 
     Returns:
         The backbone, (N, *image_shape) → (N, d), and d, the number of features.
@@ -108,7 +109,9 @@ def _own_backbone(name: str, image_shape: tuple[int, ...], **options: Any) -> nn
     return found(**options)
 
 
-def _torchvision_backbone(name: str, image_shape: tuple[int, ...], **options: Any) -> nn.Module:
+def _torchvision_backbone(
+    name: str, image_shape: tuple[int, ...], width: int | None = None, **options: Any
+) -> nn.Module:
     from torchvision import models
 
     classifiers = models.list_models(module=models)
@@ -121,6 +124,10 @@ def _torchvision_backbone(name: str, image_shape: tuple[int, ...], **options: An
             "your own as package.module.Class"
         )
     model = models.get_model(name, weights=None, **options)
+    if width is not None:
+        if not isinstance(model, models.ResNet):
+            raise UserError(f"model.backbone_args: {name!r} does not take a width, only ResNets do")
+        _set_width(model, width)
     _remove_classifier(name, model)
     if image_shape[0] != 3:
         _replace_first_conv(model, image_shape[0])
@@ -129,6 +136,25 @@ def _torchvision_backbone(name: str, image_shape: tuple[int, ...], **options: An
         nn.init.kaiming_normal_(model.conv1.weight, mode="fan_out", nonlinearity="relu")
         model.maxpool = nn.Identity()
     return model
+
+
+def _set_width(model: Any, width: int) -> None:
+    """Let a torchvision ResNet start with ``width`` channels; each further stage doubles them.
+
+    The layers are made anew by torchvision's own ``_make_layer`` and initialised as it does.
+    """
+    model.inplanes = width
+    model.conv1 = nn.Conv2d(3, width, 7, stride=2, padding=3, bias=False)
+    model.bn1 = nn.BatchNorm2d(width)
+    for stage in range(4):
+        blocks = getattr(model, f"layer{stage + 1}")
+        stride = 1 if stage == 0 else 2
+        made = model._make_layer(type(blocks[0]), width << stage, len(blocks), stride)
+        setattr(model, f"layer{stage + 1}", made)
+    model.fc = nn.Linear(model.inplanes, model.fc.out_features)
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
 
 def _remove_classifier(name: str, model: nn.Module) -> None:

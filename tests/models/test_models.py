@@ -34,6 +34,16 @@ def test_resnet_sees_small_images_at_full_resolution() -> None:
     assert (large.conv1.kernel_size, large.conv1.stride) == ((7, 7), (2, 2))
 
 
+@pytest.mark.parametrize(("name", "expansion"), [("resnet18", 1), ("resnet50", 4)])
+def test_a_resnet_takes_a_width_and_64_is_torchvisions(name: str, expansion: int) -> None:
+    whole, _ = make_backbone(name, (3, 32, 32))
+    same, _ = make_backbone(name, (3, 32, 32), width=64)
+    _, features = make_backbone(name, (3, 32, 32), width=16)
+    assert features == 16 * 8 * expansion
+    shapes, others = ({k: v.shape for k, v in net.state_dict().items()} for net in (whole, same))
+    assert shapes == others
+
+
 def test_other_torchvision_models_take_grey_images() -> None:
     backbone, width = make_backbone("mobilenet_v3_small", (1, 32, 32))
     assert backbone.eval()(torch.zeros(2, 1, 32, 32)).shape == (2, width)
@@ -45,6 +55,7 @@ def test_other_torchvision_models_take_grey_images() -> None:
         ("resnet19", (3, 32, 32), {}, "resnet18"),
         ("small_cnn", (3, 32, 32), {"wide": 3}, "wide"),
         ("small_cnn", (16,), {}, "images"),
+        ("vgg11", (3, 32, 32), {"width": 16}, "only ResNets"),
         ("nowhere.Net", (3, 8, 8), {}, "nowhere"),
         ("torch.nn.Sigmund", (3, 8, 8), {}, "Sigmund"),
         ("torch.nn.Identity", (3, 8, 8), {}, "shape"),
