@@ -3,12 +3,19 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from collapse_lit.batches import Batch, take_apart
 from collapse_lit.errors import UserError
+from collapse_lit.layers import Captured, Recorder, find_layer
+
+HALF = (torch.float16, torch.bfloat16)
+
+__all__ = ["Features", "View", "extract_features", "find_layer", "further_views"]
 
 
 @dataclass(frozen=True)
@@ -57,6 +64,8 @@ class Features:
         index: Position of each sample in the data set, (n,) int64.
         layers: Output of further layers by path, each (n, d_layer) float32, spatial maps averaged.
         further: Input of the last layer for further views of the samples, each (n, d) float32.
+        decided: Class that the last layer's output decides for, (n,) int64, or None where that is
+            not one logit a class.
     """
 
     features: Tensor
@@ -65,6 +74,7 @@ class Features:
     index: Tensor
     layers: dict[str, Tensor] = field(default_factory=dict)
     further: Mapping[View, Tensor] = field(default_factory=dict)
+    decided: Tensor | None = None
 
     def averaged(self, views: Sequence[View]) -> "Features":
         """The same with the mean of the features of each image and of its ``views``."""
@@ -78,9 +88,10 @@ class Features:
         return torch.cat([self.features, *(self.further[view] for view in views)])
 
 
+@torch.no_grad()
 def extract_features(
     model: nn.Module,
-    batches: Iterable[Sequence[Tensor]],
+    batches: Iterable[Sequence[Tensor] | Batch],
     layer: str,
     *,
     also: Sequence[str] = (),
@@ -89,14 +100,15 @@ def extract_features(
 ) -> Features:
     """Run ``model`` over ``batches`` and keep what enters ``layer``.
 
-    The model runs in eval mode, without gradients and without autocast, whatever the precision of
-    training: half-precision features put a floor under every measure of collapse. Its mode is
-    restored afterwards.
+    The model runs in eval mode, without gradients, without autocast and not compiled. Weights in
+    half precision are taken as float32 meanwhile: half-precision features put a floor under every
+    measure of collapse. The model's mode is restored afterwards.
 
     Args:
-        model: Any module; called with the first element of each batch.
-        batches: ``(inputs, coarse)``, ``(inputs, coarse, fine)`` or
-            ``(inputs, coarse, fine, index)``; without an index, samples are numbered in order.
+        model: Any module; called with the inputs of each batch.
+        batches: ``(inputs, coarse)``, ``(inputs, coarse, fine)``,
+            ``(inputs, coarse, fine, index)``, or a :class:`Batch`; without an index, samples are
+            numbered in order. Samples with a negative coarse label are left out.
         layer: Path of the module whose input is the feature, such as ``"head"`` or ``"model.fc"``.
         also: Paths of further modules whose output is kept; maps (n, c, h, w) and tokens (n, t, c)
             are averaged to (n, c).
@@ -107,48 +119,94 @@ def extract_features(
         The features of all samples in the order of ``batches``.
 
     Raises:
-        UserError: There is no such layer, the model never calls it, there are no batches, or
-            ``views`` are asked for of inputs that are no images.
+        UserError: There is no such layer, the model calls it never or more than once, it has not
+            one row a sample, there are no batches, or ``views`` are asked for of inputs that are
+            no images.
     """
-    captured: dict[str, Tensor] = {}
-    kept: dict[str, list[Tensor]] = {path: [] for path in (layer, *also)}
-    further: dict[View, list[Tensor]] = {view: [] for view in views}
-    labels: list[list[Tensor]] = []
-    with _eval_mode(model), _capture(model, layer, also, captured):
-        for batch in batches:
-            captured.clear()
-            inputs = batch[0].to(device, non_blocking=True)
-            _forward(model, inputs)
-            for path, rows in kept.items():
-                if path not in captured:
-                    raise UserError(f"layer {path!r} is never called in the model's forward pass")
-                rows.append(captured[path])
-            if views and inputs.ndim != 4:
-                raise UserError("recovery.mirror and recovery.shift are for images; leave them out")
-            for view, rows in further.items():
-                _forward(model, view(inputs))
-                rows.append(captured[layer])
-            labels.append([label.to(device) for label in batch[1:]])
+    places = ((layer, "into"), *((path, "out of") for path in also))
+    rows: dict[Any, list[Tensor]] = {key: [] for key in (*places, *views)}
+    labels: list[tuple[Tensor | None, ...]] = []
+    with _eval_mode(model), Recorder(model, layer, also) as recorder:
+        for raw in batches:
+            batch = raw if isinstance(raw, Batch) else take_apart(raw, indexed=True)
+            batch = _on(batch, device)
+            kept = batch.coarse >= 0
+            captured = _run(model, batch, recorder)
+            for place in places:
+                rows[place].append(captured.rows[place][kept])
+            for view in views:
+                rows[view].append(
+                    _run(model, _seen(batch, view), recorder).rows[layer, "into"][kept]
+                )
+            parts = (batch.coarse, batch.fine, batch.index, captured.decided)
+            labels.append(tuple(None if part is None else part[kept] for part in parts))
     if not labels:
         raise UserError("a clean pass needs at least one batch, and its loader gave none")
-    coarse, fine, index = _join_labels(labels)
-    joined = {path: torch.cat(rows) for path, rows in kept.items()}
-    features = joined.pop(layer)
-    seen = {view: torch.cat(rows) for view, rows in further.items()}
-    return Features(features, coarse, fine, index, joined, seen)
+    coarse, fine, index, decided = (_joined(column) for column in zip(*labels, strict=True))
+    assert coarse is not None
+    return Features(
+        features=torch.cat(rows[layer, "into"]),
+        coarse=coarse,
+        fine=fine,
+        index=torch.arange(len(coarse), device=coarse.device) if index is None else index,
+        layers={path: torch.cat(rows[path, "out of"]) for path in also},
+        further={view: torch.cat(rows[view]) for view in views},
+        decided=decided,
+    )
 
 
-def _forward(model: nn.Module, inputs: Tensor) -> None:
-    with torch.no_grad(), torch.autocast(inputs.device.type, enabled=False):
-        model(inputs)
+def _run(model: nn.Module, batch: Batch, recorder: Recorder) -> Captured:
+    recorder.expect(len(batch))
+    _forward(model, *batch.args, **batch.kwargs)
+    return recorder.captured()
 
 
-def _join_labels(labels: list[list[Tensor]]) -> tuple[Tensor, Tensor | None, Tensor]:
-    columns = [torch.cat(column) for column in zip(*labels, strict=True)]
-    coarse = columns[0].long()
-    fine = columns[1].long() if len(columns) > 1 else None
-    index = columns[2] if len(columns) > 2 else torch.arange(len(coarse), device=coarse.device)
-    return coarse, fine, index
+def _forward(model: nn.Module, *args: Any, **kwargs: Any) -> None:
+    """Call the network in its own precision, or in float32 where that is half."""
+    tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+    dtype = next((t.dtype for t in tensors.values() if t.is_floating_point()), torch.float32)
+    dtype = torch.float32 if dtype in HALF else dtype
+    args = tuple(_in_precision(item, dtype) for item in args)
+    kwargs = {name: _in_precision(item, dtype) for name, item in kwargs.items()}
+    upcast = {name: tensor.float() for name, tensor in tensors.items() if tensor.dtype in HALF}
+    device = next((t.device.type for t in tensors.values()), "cpu")
+    with torch.no_grad(), torch.autocast(device, enabled=False):
+        if upcast:
+            torch.func.functional_call(model, upcast, args, kwargs)
+        else:
+            model(*args, **kwargs)
+
+
+def _in_precision(item: Any, dtype: torch.dtype) -> Any:
+    """Floating-point inputs in the precision of the weights; anything else as it is."""
+    return item.to(dtype) if isinstance(item, Tensor) and item.is_floating_point() else item
+
+
+def _on(batch: Batch, device: torch.device | str) -> Batch:
+    def move(item: Any) -> Any:
+        return item.to(device, non_blocking=True) if isinstance(item, Tensor) else item
+
+    return Batch(
+        tuple(move(item) for item in batch.args),
+        move(batch.coarse),
+        move(batch.fine),
+        move(batch.index),
+        {name: move(item) for name, item in batch.kwargs.items()},
+    )
+
+
+def _seen(batch: Batch, view: View) -> Batch:
+    """The batch with its images seen otherwise."""
+    images = batch.args[0] if len(batch.args) == 1 and not batch.kwargs else None
+    if not isinstance(images, Tensor) or images.ndim != 4:
+        raise UserError("recovery.mirror and recovery.shift are for images; leave them out")
+    return replace(batch, args=(view(images),))
+
+
+def _joined(column: Sequence[Tensor | None]) -> Tensor | None:
+    """All batches' labels one after the other; None where a batch has none."""
+    found = [part for part in column if part is not None]
+    return torch.cat(found) if len(found) == len(column) else None
 
 
 @contextmanager
@@ -156,55 +214,9 @@ def _eval_mode(model: nn.Module) -> Iterator[None]:
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
-        yield
+        # What is compiled leaves out the hooks that the features are read by.
+        with torch.compiler.set_stance("force_eager"):
+            yield
     finally:
         for module, training in modes:
             module.training = training
-
-
-@contextmanager
-def _capture(
-    model: nn.Module, layer: str, also: Sequence[str], captured: dict[str, Tensor]
-) -> Iterator[None]:
-    """Keep the input of ``layer`` and the outputs of ``also`` as flat float32 rows."""
-    handles = [
-        find_layer(model, layer).register_forward_pre_hook(
-            lambda module, inputs: captured.__setitem__(layer, _flat(inputs[0]))
-        )
-    ]
-    for path in also:
-        handles.append(
-            find_layer(model, path).register_forward_hook(
-                lambda module, inputs, output, path=path: captured.__setitem__(path, _flat(output))
-            )
-        )
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-def find_layer(model: nn.Module, path: str) -> nn.Module:
-    """The submodule at ``path``.
-
-    Raises:
-        UserError: There is none; the message lists the model's top-level and linear layers.
-    """
-    try:
-        return model.get_submodule(path)
-    except AttributeError as error:
-        names = [
-            name
-            for name, module in model.named_modules()
-            if name and ("." not in name or isinstance(module, nn.Linear))
-        ]
-        raise UserError(f"the model has no layer {path!r}; it has {', '.join(names)}") from error
-
-
-def _flat(output: Tensor) -> Tensor:
-    """(n, d) float32 of an activation: maps (n, c, h, w) and tokens (n, t, c) are averaged."""
-    rows = output.detach().float()
-    if rows.ndim == 4:
-        return rows.mean((2, 3))
-    return rows.mean(1) if rows.ndim == 3 else rows

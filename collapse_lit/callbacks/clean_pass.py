@@ -1,21 +1,60 @@
 """One clean pass over the data per measured epoch, however many monitors read it."""
 
 import dataclasses
+import math
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
-from weakref import WeakKeyDictionary
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary, WeakSet
 
 import lightning as L
 import torch
-from torch import Tensor
+from lightning.pytorch.trainer.states import RunningStage
+from lightning.pytorch.utilities.seed import isolate_rng
 from torch import distributed as dist
-from torch.utils.data import DataLoader
+from torch import nn
+from torch.utils.data import DataLoader, IterableDataset
 
+from collapse_lit.batches import Batch, TakeApart, take_apart
+from collapse_lit.callbacks.fine_labels import settle_fine
+from collapse_lit.callbacks.loaders import PASS_LOADERS, Loaders, share_of, splits_to_measure
+from collapse_lit.callbacks.weights import check_whole, fingerprint, kept_weights
+from collapse_lit.errors import UserError
 from collapse_lit.features import Features, View, extract_features
+from collapse_lit.layers import find_layer
 from collapse_lit.measure.distributed import Group
 
-Loaders = Callable[[], Mapping[str, Iterable[Sequence[Tensor]]]]
+
+@dataclasses.dataclass(frozen=True)
+class Asked:
+    """What a monitor wants to see.
+
+    Attributes:
+        layer: Path of the module whose input is the feature.
+        also: Paths of further modules whose output is kept.
+        views: By split, what is looked at beside the images.
+        loaders: Where the data come from; None for the trainer's own.
+        batch: How a batch is taken apart; None for the usual ways.
+    """
+
+    layer: str
+    also: tuple[str, ...] = ()
+    views: Mapping[str, Sequence[View]] = dataclasses.field(default_factory=dict)
+    loaders: Loaders | None = None
+    batch: TakeApart | None = None
+
+
+class Pass(NamedTuple):
+    """What one pass found, for whom it is, and who has read it."""
+
+    key: tuple[Any, ...]
+    splits: dict[str, Features]
+    readers: set[int]
+
+
+_passes: WeakKeyDictionary[L.Trainer, Pass] = WeakKeyDictionary()
 
 
 def measuring_group(trainer: L.Trainer) -> Group:
@@ -23,30 +62,40 @@ def measuring_group(trainer: L.Trainer) -> Group:
     return dist.group.WORLD if trainer.world_size > 1 else None
 
 
-_passes: WeakKeyDictionary[L.Trainer, tuple[Any, dict[str, Features]]] = WeakKeyDictionary()
-
-
 def clean_features(
     trainer: L.Trainer,
     pl_module: L.LightningModule,
-    layer: str,
-    also: Sequence[str],
-    views: Mapping[str, Sequence[View]],
-    loaders: Loaders | None,
-) -> dict[str, Features]:
-    """Features of every split as this rank holds them; extracted once for all who ask alike.
+    asked: Asked,
+    reader: object,
+    only: int | None = None,
+) -> tuple[dict[str, Features], str]:
+    """Features of every split as this rank holds them, and a hash of the weights they are of.
 
-    Under DDP each rank passes over its own share of the samples, none of them twice. ``views`` are
-    what is looked at beside the images of a split.
+    Extracted once for all who ask alike, of the same weights. Nobody reads a pass twice: who asks
+    again gets a new one, since data can change where weights do not. Under DDP each rank passes
+    over its own share of the samples, none of them twice.
+
+    Args:
+        trainer: Whose data are passed over.
+        pl_module: The network.
+        asked: What to keep.
+        reader: Who asks.
+        only: Pass over this many batches of each split: what goes wrong later, goes wrong here.
+
+    Raises:
+        UserError: The layer, the loaders, a batch or its labels cannot be used.
     """
-    asked = (trainer.global_step, layer, tuple(also), views, loaders)
-    if trainer not in _passes or _passes[trainer][0] != asked:
+    check_whole(trainer)
+    with kept_weights(trainer, pl_module):
         _share_buffers(pl_module, measuring_group(trainer))
-        _passes[trainer] = (
-            asked,
-            _extract_splits(trainer, pl_module, layer, also, views, loaders),
-        )
-    return _passes[trainer][1]
+        weights = fingerprint(pl_module)
+        key = (asked, only, id(pl_module), weights)
+        found = _passes.get(trainer)
+        if found is None or found.key != key or id(reader) in found.readers:
+            found = Pass(key, _extract_splits(trainer, pl_module, asked, only), set())
+            _passes[trainer] = found
+    found.readers.add(id(reader))
+    return found.splits, weights
 
 
 def forget_features(trainer: L.Trainer) -> None:
@@ -66,88 +115,107 @@ def _share_buffers(pl_module: L.LightningModule, group: Group) -> None:
 
 
 def _extract_splits(
-    trainer: L.Trainer,
-    pl_module: L.LightningModule,
-    layer: str,
-    also: Sequence[str],
-    views: Mapping[str, Sequence[View]],
-    loaders: Loaders | None,
+    trainer: L.Trainer, pl_module: L.LightningModule, asked: Asked, only: int | None
 ) -> dict[str, Features]:
-    splits = {}
-    for split, loader in _clean_loaders(trainer, loaders).items():
-        rank, world_size = trainer.global_rank, trainer.world_size
-        mine = isinstance(loader, DataLoader)  # others, such as our own, share themselves out
-        batches = _share_of(loader, rank, world_size) if mine else loader
-        features = extract_features(
-            pl_module,
-            batches,
-            layer,
-            also=also,
-            views=views.get(split, ()),
-            device=trainer.strategy.root_device,
-        )
-        if mine:
-            features = dataclasses.replace(features, index=features.index * world_size + rank)
-        splits[split] = features
-    return splits
+    """One pass over all splits, or over the first batches of each."""
+    network, inside = _network(pl_module, asked)
+    splits: dict[str, Features] = {}
+    with isolate_rng(), _as_in_validation(trainer):
+        for split, loader in splits_to_measure(trainer, asked.loaders).items():
+            if split == "train":
+                _warn_of_augmentation(trainer, asked)
+            features = extract_features(
+                network,
+                islice(_batches(trainer, pl_module, loader, asked), only),
+                asked.layer.removeprefix(inside),
+                also=[path.removeprefix(inside) for path in asked.also],
+                views=asked.views.get(split, ()),
+                device=trainer.strategy.root_device,
+            )
+            layers = {inside + path: rows for path, rows in features.layers.items()}
+            splits[split] = dataclasses.replace(features, layers=layers)
+    said = asked.batch is not None or _offers(trainer, asked)
+    return settle_fine(splits, measuring_group(trainer), said=said, complete=only is None)
 
 
-def _clean_loaders(
-    trainer: L.Trainer, loaders: Loaders | None
-) -> Mapping[str, Iterable[Sequence[Tensor]]]:
-    """What the monitor was given, else what the data module offers, else the trainer's own data."""
-    if loaders is not None:
-        return loaders()
-    offered = getattr(getattr(trainer, "datamodule", None), "clean_dataloaders", None)
-    if offered is not None:
-        return offered()
-    warnings.warn(
-        "measuring on the training data set as it is: if it augments its images, pass "
-        "loaders=lambda: {'train': …, 'test': …} with clean ones to the monitor",
-        stacklevel=2,
-    )
-    found: dict[str, Any] = {"train": trainer.train_dataloader}
-    validation = trainer.val_dataloaders
-    if isinstance(validation, (list, tuple)):
-        validation = validation[0] if validation else None
-    if validation is not None:
-        found["test"] = validation
-    return found
+def _batches(
+    trainer: L.Trainer, pl_module: L.LightningModule, loader: Any, asked: Asked
+) -> Iterator[Batch]:
+    """This rank's batches as training would see them: through the hooks that move them."""
+    rank, world_size = trainer.global_rank, trainer.world_size
+    share, positions = share_of(loader, rank, world_size)
+    if positions is None:
+        share = islice(share, _length_of_epoch(trainer, loader))
+    start = 0
+    for raw in share:
+        moved = pl_module._on_before_batch_transfer(raw, dataloader_idx=0)
+        moved = trainer.strategy.batch_to_device(moved, dataloader_idx=0)
+        batch = take_apart(moved, asked.batch, indexed=not isinstance(loader, DataLoader))
+        end = start + len(batch)
+        if positions is not None:
+            batch = dataclasses.replace(batch, index=positions[start:end])
+        elif batch.index is None:
+            batch = dataclasses.replace(
+                batch, index=torch.arange(start * world_size + rank, end * world_size, world_size)
+            )
+        start = end
+        yield batch
 
 
-def _share_of(loader: Any, rank: int, world_size: int) -> DataLoader:
-    """A loader over every ``world_size``-th sample, in order; DDP samplers would pad."""
-    return DataLoader(
-        loader.dataset,
-        batch_size=loader.batch_size,
-        sampler=range(rank, len(loader.dataset), world_size),
-        num_workers=loader.num_workers,
-        collate_fn=loader.collate_fn,
-        pin_memory=loader.pin_memory,
-    )
+def _length_of_epoch(trainer: L.Trainer, loader: Any) -> int | None:
+    """Batches in an epoch of a stream, if the trainer was told; None for all that there are."""
+    stream = isinstance(loader, DataLoader) and isinstance(loader.dataset, IterableDataset)
+    batches = trainer.num_training_batches if stream else math.inf
+    return int(batches) if 0 < batches < math.inf else None
 
 
-def fine_hierarchy(features: Features, group: Group) -> Tensor:
-    """The coarse class of each fine class, (F,) int64, read off the labels of all ranks.
+def _network(pl_module: L.LightningModule, asked: Asked) -> tuple[nn.Module, str]:
+    """The module to call with the inputs, and the start of the paths of all that is in it.
 
     Raises:
-        ValueError: Samples of one fine class carry different coarse labels.
+        UserError: The module has no forward pass, and the layers are in no one network that has.
     """
-    fine, coarse = features.fine, features.coarse
-    if fine is None:
-        raise ValueError("there are no fine labels to read a hierarchy from")
-    size = fine.max().add(1).reshape(1) if len(fine) else fine.new_zeros(1)
-    _reduce_max(size, group)
-    fine_to_coarse = torch.full((int(size),), -1, device=fine.device)
-    fine_to_coarse[fine] = coarse
-    _reduce_max(fine_to_coarse, group)
-    astray = (fine_to_coarse[fine] != coarse).any().long().reshape(1)
-    _reduce_max(astray, group)
-    if int(astray):
-        raise ValueError("samples of one fine class carry different coarse labels")
-    return fine_to_coarse
+    own = "forward" in vars(pl_module) or type(pl_module).forward is not L.LightningModule.forward
+    find_layer(pl_module, asked.layer)
+    if own:
+        return pl_module, ""
+    child, _, rest = asked.layer.partition(".")
+    if not rest or not all(path.startswith(f"{child}.") for path in asked.also):
+        raise UserError(
+            f"{type(pl_module).__name__} has no forward(): define one that returns the logits of a "
+            "batch's inputs, for the monitors to call"
+        )
+    return pl_module.get_submodule(child), f"{child}."
 
 
-def _reduce_max(tensor: Tensor, group: Group) -> None:
-    if group is not None:
-        dist.all_reduce(tensor, op=dist.ReduceOp.MAX, group=group)
+@contextmanager
+def _as_in_validation(trainer: L.Trainer) -> Iterator[None]:
+    """Let hooks that augment batches while ``trainer.training`` leave them alone."""
+    stage, trainer.state.stage = trainer.state.stage, RunningStage.VALIDATING
+    try:
+        yield
+    finally:
+        trainer.state.stage = stage
+
+
+def _offers(trainer: L.Trainer, asked: Asked) -> bool:
+    """Whether the data come from a data module that was made to be measured."""
+    return (
+        asked.loaders is None
+        and hasattr(trainer, "datamodule")
+        and hasattr(trainer.datamodule, "clean_dataloaders")
+    )
+
+
+_warned: WeakSet[L.Trainer] = WeakSet()
+
+
+def _warn_of_augmentation(trainer: L.Trainer, asked: Asked) -> None:
+    """Say once that the trainer's own training data are taken as they come."""
+    if asked.loaders is None and not _offers(trainer, asked) and trainer not in _warned:
+        _warned.add(trainer)
+        warnings.warn(
+            "measuring on the training data set as it is: if it augments its images, "
+            f"{PASS_LOADERS}, with clean ones",
+            stacklevel=2,
+        )

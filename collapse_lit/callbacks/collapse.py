@@ -1,13 +1,24 @@
 """Neural collapse, epoch by epoch."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 
+import torch
 from torch import Tensor, nn
 
-from collapse_lit.callbacks.clean_pass import Loaders, fine_hierarchy
-from collapse_lit.callbacks.monitor import Monitor, count_classes, linear_head
+from collapse_lit.activations import is_linear, weight_of
+from collapse_lit.batches import TakeApart
+from collapse_lit.callbacks.coarse_labels import Classes, check_labels
+from collapse_lit.callbacks.fine_labels import fine_hierarchy
+from collapse_lit.callbacks.loaders import Loaders
+from collapse_lit.callbacks.monitor import Monitor
 from collapse_lit.features import Features
-from collapse_lit.measure.collapse import hierarchical_collapse, neural_collapse
+from collapse_lit.measure.collapse import (
+    MEASURES,
+    MEASURES_OF_HEAD,
+    hierarchical_collapse,
+    neural_collapse,
+)
 from collapse_lit.measure.distributed import Group, sum_over_ranks
 
 
@@ -16,18 +27,24 @@ class CollapseMonitor(Monitor):
 
     Logs ``collapse/*`` (training features), ``collapse_test/*``, and with fine labels
     ``collapse_fine/*``, by the definitions of :func:`collapse_lit.measure.neural_collapse`; also
-    ``train/acc_coarse`` and ``test/acc_coarse`` on clean images. Features that allow no measurement
-    are logged as nan with one warning, and training goes on.
+    ``train/acc_coarse`` and ``test/acc_coarse`` on clean images. The classes are those that the
+    training set has. What a split does not allow to be measured is nan, with one warning, and
+    training goes on: the test set may lack a class, or ``layer`` be no linear one (``nc3``,
+    ``nc4``).
 
     Args:
         layer: Path of the module whose input is the feature: the last linear layer.
         every_n_epochs: Measure every that many epochs; the last epoch is always measured.
         layers: Paths of further modules; NC1 of their output is logged as
-            ``collapse_layers/PATH/nc1``, spatial maps averaged.
+            ``collapse_layers/PATH/nc1``, maps and tokens averaged.
         loaders: Function that returns clean data as ``{"train": batches, "test": batches}``, each
             batch ``(inputs, coarse)`` or ``(inputs, coarse, fine)``. Default: what the data
             module's ``clean_dataloaders()`` gives, else the trainer's own training and validation
             sets.
+        batch: Function that takes a batch apart into ``(inputs, coarse)`` or
+            ``(inputs, coarse, fine)``, for batches that are no such tuples. Inputs in a dictionary
+            are passed to the network by name, in a tuple by position.
+        name: Put before every key, as in ``NAME/collapse/nc1``: for a second monitor of one kind.
     """
 
     shown_in_progress_bar = ("collapse/nc1",)
@@ -38,50 +55,81 @@ class CollapseMonitor(Monitor):
         every_n_epochs: int = 1,
         layers: Sequence[str] = (),
         loaders: Loaders | None = None,
+        batch: TakeApart | None = None,
+        name: str = "",
     ) -> None:
-        super().__init__(layer, every_n_epochs, loaders)
+        super().__init__(layer, every_n_epochs, loaders, batch, name)
         self.layers = tuple(layers)
+
+    def keys(self, splits: Mapping[str, Features]) -> tuple[str, ...]:
+        """Every measure of every split."""
+        return tuple(key for split in splits for key in self._keys_of(split))
+
+    def check(self, first: Mapping[str, Features], head: nn.Module) -> None:
+        """See that the labels fit the head."""
+        check_labels(first, head)
 
     def measure(
         self, splits: dict[str, Features], head: nn.Module, group: Group
     ) -> dict[str, float]:
         """All measures of collapse of both splits, and the coarse accuracies."""
-        num_classes = count_classes(splits["train"], head, group)
-        weight, bias = linear_head(head)
         values: dict[str, float] = {}
-        fine_to_coarse = None
-        if splits["train"].fine is not None:
-            fine_to_coarse = fine_hierarchy(splits["train"], group)
+        classes = Classes.of(splits, head, group)
         for split, features in splits.items():
-            prefix = "collapse" if split == "train" else f"collapse_{split}"
-            if weight is not None:
-                values[f"{split}/acc_coarse"] = _accuracy(features, weight, bias, group)
-            if fine_to_coarse is None or features.fine is None:
-                coarse = neural_collapse(
-                    features.features, features.coarse, num_classes, weight, bias, group=group
+            values |= dict.fromkeys(self._keys_of(split), math.nan)
+            values[f"{split}/acc_coarse"] = _accuracy(features, group)
+            try:
+                values |= self._measures(
+                    split, classes.only(split, features, group), classes, head, group
                 )
-            else:
-                both = hierarchical_collapse(
-                    features.features, features.fine, fine_to_coarse, weight, bias, group=group
-                )
-                coarse = both.coarse
-                if split == "train":
-                    values |= {f"collapse_fine/{key}": v for key, v in both.fine.items()}
-                    self.pictures["class_distances"] = both.distances.cpu().numpy()
-            values |= {f"{prefix}/{key}": value for key, value in coarse.items()}
-        train = splits["train"]
-        for path in self.layers:
-            depth = neural_collapse(train.layers[path], train.coarse, num_classes, group=group)
-            values[f"collapse_layers/{path}/nc1"] = depth["nc1"]
+            except ValueError as error:
+                self.warn(f"{split} data: {error}")
+        return values
+
+    def _keys_of(self, split: str) -> Iterator[str]:
+        yield f"{split}/acc_coarse"
+        yield from (f"{_prefix(split)}/{key}" for key in (*MEASURES, *MEASURES_OF_HEAD))
+        if split == "train":
+            yield from (f"collapse_layers/{path}/nc1" for path in self.layers)
+
+    def _measures(
+        self, split: str, features: Features, classes: Classes, head: nn.Module, group: Group
+    ) -> dict[str, float]:
+        """The measures of one split, labels counted from 0 on over the classes measured."""
+        values: dict[str, float] = {}
+        weight = bias = None
+        if is_linear(head):
+            weight, bias = classes.rows(*weight_of(head))
+        else:
+            self.warn(f"layer {self.layer!r} is no linear layer, which nc3 and nc4 are of")
+        h, y, C = features.features, features.coarse, classes.count
+        if split == "train" and features.fine is not None:
+            fine_to_coarse = fine_hierarchy(features, group)
+            both = hierarchical_collapse(
+                h, features.fine, fine_to_coarse, weight, bias, group=group
+            )
+            coarse = both.coarse
+            values |= {f"collapse_fine/{key}": value for key, value in both.fine.items()}
+            self.pictures["class_distances"] = both.distances.cpu().numpy()
+        else:
+            coarse = neural_collapse(h, y, C, weight, bias, group=group)
+        values |= {f"{_prefix(split)}/{key}": value for key, value in coarse.items()}
+        if split == "train":
+            for path in self.layers:
+                depth = neural_collapse(features.layers[path], y, C, group=group)
+                values[f"collapse_layers/{path}/nc1"] = depth["nc1"]
         return values
 
 
-def _accuracy(features: Features, weight: Tensor, bias: Tensor | None, group: Group) -> float:
-    """Share of samples whose largest logit is that of their coarse class."""
-    logits = features.features @ weight.T
-    if bias is not None:
-        logits = logits + bias
-    right = (logits.argmax(1) == features.coarse).sum()
-    counts = right.new_tensor([int(right), len(features.coarse)])
+def _prefix(split: str) -> str:
+    return "collapse" if split == "train" else f"collapse_{split}"
+
+
+def _accuracy(features: Features, group: Group) -> float:
+    """Share of samples whose class the network decides for; nan where it decides for none."""
+    if features.decided is None:
+        return math.nan
+    right: Tensor = (features.decided == features.coarse).sum()
+    counts = torch.stack([right, right.new_tensor(len(features.coarse))])
     right_of, total = sum_over_ranks(counts, group).tolist()
-    return right_of / total
+    return right_of / total if total else math.nan

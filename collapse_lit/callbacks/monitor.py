@@ -2,29 +2,46 @@
 
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import lightning as L
 import torch
-from torch import Tensor, nn
+from torch import nn
 
+from collapse_lit.batches import TakeApart
 from collapse_lit.callbacks.clean_pass import (
-    Loaders,
+    Asked,
     clean_features,
     forget_features,
     measuring_group,
 )
+from collapse_lit.callbacks.loaders import Loaders
+from collapse_lit.callbacks.weights import kept_fingerprint
 from collapse_lit.errors import UserError
-from collapse_lit.features import Features, View, find_layer
-from collapse_lit.measure.distributed import Group
+from collapse_lit.features import Features, View
+from collapse_lit.layers import find_layer
+from collapse_lit.measure.distributed import Group, max_over_ranks
 
 
 class Monitor(L.Callback):
     """Base of the callbacks that measure features at the end of an epoch.
 
-    Works in any Lightning project: with any ``LightningModule`` whose forward pass takes a batch's
-    inputs alone, and any data. Also measures in ``Trainer.validate``.
+    Works in any Lightning project: with any ``LightningModule`` and any data. Also measures in
+    ``Trainer.validate``. What can be checked is checked before the first training batch; what is
+    found wrong later is logged as nan with a warning, and training goes on.
+
+    Args:
+        layer: Path of the module whose input is the feature: the last linear layer.
+        every_n_epochs: Measure every that many epochs; the last epoch is always measured.
+        loaders: Function that returns clean data as ``{"train": batches, "test": batches}``, each
+            batch ``(inputs, coarse)`` or ``(inputs, coarse, fine)``. Default: what the data
+            module's ``clean_dataloaders()`` gives, else the trainer's own training and validation
+            sets.
+        batch: Function that takes a batch apart into ``(inputs, coarse)`` or
+            ``(inputs, coarse, fine)``, for batches that are no such tuples. Inputs in a dictionary
+            are passed to the network by name, in a tuple by position.
+        name: Put before every key, as in ``NAME/collapse/nc1``: for a second monitor of one kind.
 
     Attributes:
         values: What the last measured epoch gave, in float64, by metric name.
@@ -37,7 +54,12 @@ class Monitor(L.Callback):
     shown_in_progress_bar: tuple[str, ...] = ()
 
     def __init__(
-        self, layer: str = "head", every_n_epochs: int = 1, loaders: Loaders | None = None
+        self,
+        layer: str = "head",
+        every_n_epochs: int = 1,
+        loaders: Loaders | None = None,
+        batch: TakeApart | None = None,
+        name: str = "",
     ) -> None:
         if every_n_epochs < 1:
             raise UserError(f"every_n_epochs must be at least 1, not {every_n_epochs}")
@@ -46,67 +68,156 @@ class Monitor(L.Callback):
         self.views: Mapping[str, tuple[View, ...]] = {}
         self.every_n_epochs = every_n_epochs
         self.loaders = loaders
+        self.batch = batch
+        self.name = name
         self.values: dict[str, float] = {}
         self.measured_epoch = -1
         self.pictures: dict[str, Any] = {}
-        self._warned = False
+        self._promised: tuple[str, ...] = ()
+        self._measured_weights = ""
+        self._has_trained = False
+        self._told: set[str] = set()
+
+    def keys(self, splits: Mapping[str, Features]) -> tuple[str, ...]:
+        """Names of all that :meth:`measure` gives for these splits, whether it can or not."""
+        raise NotImplementedError
+
+    def check(self, first: Mapping[str, Features], head: nn.Module) -> None:
+        """See in the first batch of each split that what was asked can be measured.
+
+        Raises:
+            UserError: It cannot; the message says what to pass.
+        """
 
     def measure(
         self, splits: dict[str, Features], head: nn.Module, group: Group
     ) -> dict[str, float]:
-        """Measure the splits ("train" and, where there is one, "test"); the same on every rank.
+        """Measure the splits ("train" and "test", where they are); the same on every rank.
 
         Raises:
-            UserError: What was asked cannot be measured on these data; ends the training.
             ValueError: These features allow no measurement now; on every rank or on none.
         """
         raise NotImplementedError
+
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        """See that no other monitor logs under the same keys.
+
+        Raises:
+            UserError: One does.
+        """
+        alike = [m for m in monitors_of(trainer) if type(m) is type(self) and m.name == self.name]
+        if len(alike) > 1:
+            raise UserError(
+                f"{len(alike)} monitors of type {type(self).__name__} would log under the same "
+                "keys; give all but one a name=, which is put before its keys"
+            )
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Try everything on the first batch of each split, before the first one is trained on.
+
+        Raises:
+            UserError: What was asked cannot be measured.
+        """
+        self._rehearse(trainer, pl_module)
+        _check_early_stopping(trainer, self._promised, self.every_n_epochs)
+        for key in self._promised:  # until an epoch is measured, a monitored key is nan
+            trainer.callback_metrics.setdefault(key, torch.tensor(math.nan))
+
+    def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """The same before ``Trainer.validate``."""
+        if trainer.state.fn == "validate":
+            self._rehearse(trainer, pl_module)
 
     def on_train_batch_start(
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
     ) -> None:
         """Free the features of the last pass: training needs the memory."""
+        self._has_trained = True
         forget_features(trainer)
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Measure every ``every_n_epochs`` epochs, and after the last one."""
-        done = trainer.current_epoch + 1
-        if done % self.every_n_epochs == 0 or done == trainer.max_epochs:
-            self._run(trainer, pl_module)
+        """Measure every ``every_n_epochs`` epochs, and after the last one where that is known."""
+        if (trainer.current_epoch + 1) % self.every_n_epochs == 0 or is_last_epoch(trainer):
+            self._run(trainer, pl_module, trainer.current_epoch)
+            self._log(pl_module)
 
     def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Measure in ``Trainer.validate``; within training the end of the epoch is the place."""
         if trainer.state.fn == "validate":
-            self._run(trainer, pl_module)
+            self._run(trainer, pl_module, trainer.current_epoch)
+            self._log(pl_module)
 
-    def _run(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+    def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Measure what training leaves, unless the last epoch's measurement was of that.
+
+        Training may end after an epoch that nobody knew to be the last one, as by early stopping.
+        A callback may change the weights at its end, as by averaging them.
+        """
+        if not self._has_trained:
+            return
+        self._has_trained = False
+        epoch = trainer.current_epoch - 1
+        weights = kept_fingerprint(trainer, pl_module)
+        other = torch.tensor(
+            [self.measured_epoch != epoch or weights != self._measured_weights], dtype=torch.int64
+        ).to(trainer.strategy.root_device)
+        if int(max_over_ranks(other, measuring_group(trainer))):
+            self._run(trainer, pl_module, epoch)
+            self._log_after_training(trainer)
+
+    def _asked(self, trainer: L.Trainer) -> Asked:
+        """What all monitors that read at the same layer want to see, in one pass."""
         monitors = monitors_of(trainer)
         also = sorted({path for monitor in monitors for path in monitor.layers})
         views = {
             split: tuple(dict.fromkeys(v for m in monitors for v in m.views.get(split, ())))
             for split in ("train", "test")
         }
-        splits = clean_features(trainer, pl_module, self.layer, also, views, self.loaders)
+        return Asked(self.layer, tuple(also), views, self.loaders, self.batch)
+
+    def _rehearse(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        first, _ = clean_features(trainer, pl_module, self._asked(trainer), self, only=1)
+        self.check(first, find_layer(pl_module, self.layer))
+        self._promised = self._named(self.keys(first))
+
+    def _run(self, trainer: L.Trainer, pl_module: L.LightningModule, epoch: int) -> None:
+        """Take the pass and measure; what allows no measurement is nan, and training goes on."""
+        splits, weights = clean_features(trainer, pl_module, self._asked(trainer), self)
         head = find_layer(pl_module, self.layer)
         try:
-            self.values = self.measure(splits, head, measuring_group(trainer))
-        except UserError:
-            raise
+            found = self.measure(splits, head, measuring_group(trainer))
+            self.values = {self._name(key): value for key, value in found.items()}
         except ValueError as error:
-            self.values = dict.fromkeys(self.values, math.nan)
-            if not self._warned:
-                warnings.warn(f"{type(self).__name__}: {error}; logging nan", stacklevel=2)
-                self._warned = True
-        self.measured_epoch = trainer.current_epoch
+            self.warn(str(error))
+            keys = dict.fromkeys((*self.values, *self._promised, *self._named(self.keys(splits))))
+            self.values = dict.fromkeys(keys, math.nan)
+        self.measured_epoch, self._measured_weights = epoch, weights
+
+    def _log(self, pl_module: L.LightningModule) -> None:
+        """Log within Lightning's own hooks."""
+        shown = {self._name(key) for key in self.shown_in_progress_bar}
         for name, value in self.values.items():
             # Every rank has the same value; Lightning would ask each time whether to reduce it.
-            pl_module.log(
-                name,
-                value,
-                prog_bar=name in self.shown_in_progress_bar,
-                sync_dist=True,
-                reduce_fx="max",
-            )
+            pl_module.log(name, value, prog_bar=name in shown, sync_dist=True, reduce_fx="max")
+
+    def _log_after_training(self, trainer: L.Trainer) -> None:
+        """Log where Lightning's own hooks no longer do."""
+        trainer.callback_metrics.update({k: torch.tensor(v) for k, v in self.values.items()})
+        for logger in trainer.loggers:
+            row = {**self.values, "epoch": self.measured_epoch}
+            logger.log_metrics(row, step=max(trainer.global_step - 1, 0))
+
+    def warn(self, sentence: str) -> None:
+        """Say once that something is logged as nan, and why."""
+        if sentence not in self._told:
+            self._told.add(sentence)
+            warnings.warn(f"{type(self).__name__}: {sentence}; logging nan", stacklevel=2)
+
+    def _name(self, key: str) -> str:
+        return f"{self.name}/{key}" if self.name else key
+
+    def _named(self, keys: Iterable[str]) -> tuple[str, ...]:
+        return tuple(self._name(key) for key in keys)
 
 
 def monitors_of(trainer: L.Trainer) -> list[Monitor]:
@@ -115,19 +226,27 @@ def monitors_of(trainer: L.Trainer) -> list[Monitor]:
     return [callback for callback in callbacks if isinstance(callback, Monitor)]
 
 
-def linear_head(head: nn.Module) -> tuple[Tensor | None, Tensor | None]:
-    """Weight (C, d) and bias (C,) of a linear last layer; None, None for any other module."""
-    if isinstance(head, nn.Linear):
-        bias = head.bias
-        return head.weight.detach().float(), None if bias is None else bias.detach().float()
-    return None, None
+def is_last_epoch(trainer: L.Trainer) -> bool:
+    """Whether the epoch that ends is known to be the last one."""
+    done, steps = trainer.current_epoch + 1, trainer.global_step
+    if trainer.max_epochs not in (None, -1) and done >= trainer.max_epochs:
+        return True
+    if trainer.max_steps != -1 and steps >= trainer.max_steps:
+        return True
+    least = done >= (trainer.min_epochs or 0) and steps >= (trainer.min_steps or 0)
+    return trainer.should_stop and least
 
 
-def count_classes(features: Features, head: nn.Module, group: Group) -> int:
-    """Number of coarse classes: outputs of a linear head, else one more than the largest label."""
-    if isinstance(head, nn.Linear) and head.out_features > 1:
-        return head.out_features
-    largest = features.coarse.max().reshape(1)
-    if group is not None:
-        torch.distributed.all_reduce(largest, op=torch.distributed.ReduceOp.MAX, group=group)
-    return int(largest) + 1
+def _check_early_stopping(trainer: L.Trainer, keys: Sequence[str], every_n_epochs: int) -> None:
+    """See that early stopping is not ended by a key that has no value yet.
+
+    Raises:
+        UserError: It would be, at the first epoch.
+    """
+    stopping: list[Any] = trainer.early_stopping_callbacks
+    asked = [callback.monitor for callback in stopping if callback.monitor in keys]
+    if asked and every_n_epochs > 1:
+        raise UserError(
+            f"EarlyStopping on {asked[0]} needs it at each epoch, and it is measured every "
+            f"{every_n_epochs}; set every_n_epochs=1"
+        )

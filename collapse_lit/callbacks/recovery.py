@@ -1,15 +1,20 @@
 """How well the hidden fine classes can be recovered, epoch by epoch."""
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
 import torch
-from lightning.pytorch.utilities import rank_zero_info
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from torch import Tensor, nn
 from torch import distributed as dist
 
-from collapse_lit.callbacks.clean_pass import Loaders, fine_hierarchy
-from collapse_lit.callbacks.monitor import Monitor, count_classes
+from collapse_lit.batches import TakeApart
+from collapse_lit.callbacks.coarse_labels import Classes, check_labels
+from collapse_lit.callbacks.fine_labels import fine_hierarchy
+from collapse_lit.callbacks.loaders import Loaders
+from collapse_lit.callbacks.monitor import Monitor
 from collapse_lit.errors import UserError
 from collapse_lit.features import Features, further_views
 from collapse_lit.measure.distributed import Group, sum_over_ranks
@@ -19,6 +24,14 @@ from collapse_lit.measure.scores import match_clusters, random_clusters
 
 # Samples in the scatter picture of all coarse classes together: enough to see, cheap to keep.
 POINTS_IN_PICTURE = 2000
+
+LABEL_FREE = ("separation", "stability", "silhouette")
+SCORES = ("acc", "acc_raw", "acc_macro", "nmi", "ari")
+SCORES_ON_TEST = ("clp_test", "clp_test_inside", "probe_test", "floor", "chance")
+NO_FINE_LABELS = (
+    "recovery.k: 'given' needs fine labels; without them give a number, a list with one number a "
+    "coarse class, or 'auto'"
+)
 
 
 class RecoveryMonitor(Monitor):
@@ -41,6 +54,8 @@ class RecoveryMonitor(Monitor):
             along the diagonal. For networks trained on random crops.
         seed: Seed of the clusterings and of the random floor.
         loaders: As for :class:`CollapseMonitor`.
+        batch: As for :class:`CollapseMonitor`.
+        name: As for :class:`CollapseMonitor`.
     """
 
     shown_in_progress_bar = ("recovery/clp_test",)
@@ -54,33 +69,55 @@ class RecoveryMonitor(Monitor):
         shift: bool = False,
         seed: int = 0,
         loaders: Loaders | None = None,
+        batch: TakeApart | None = None,
+        name: str = "",
     ) -> None:
-        super().__init__(layer, every_n_epochs, loaders)
+        super().__init__(layer, every_n_epochs, loaders, batch, name)
         self.k = k
         self.views = further_views(mirror, shift)
         self.seed = seed
         self.recovery: Recovery | None = None
-        self._told: set[str] = set()
+
+    def keys(self, splits: Mapping[str, Features]) -> tuple[str, ...]:
+        """The label-free scores, and those that fine labels allow."""
+        fine = {split for split, features in splits.items() if features.fine is not None}
+        scores = SCORES if "train" in fine else ()
+        on_test = SCORES_ON_TEST if {"train", "test"} <= fine else ()
+        return tuple(f"recovery/{key}" for key in (*LABEL_FREE, *scores, *on_test))
+
+    def check(self, first: Mapping[str, Features], head: nn.Module) -> None:
+        """See that there are training data, labels that fit the head, and what k asks for."""
+        if "train" not in first:
+            raise UserError(
+                "RecoveryMonitor clusters the training features, and there are no training data: "
+                "pass loaders=lambda: {'train': …, 'test': …}, or leave the monitor out"
+            )
+        check_labels(first, head)
+        if self.k == "given" and first["train"].fine is None:
+            raise UserError(NO_FINE_LABELS)
 
     def measure(
         self, splits: dict[str, Features], head: nn.Module, group: Group
     ) -> dict[str, float]:
         """Cluster the training features and score the clusters on both splits."""
+        classes = Classes.of(splits, head, group)
         views = splits["train"].stacked(self.views["train"])
+        labels = splits["train"].coarse
         splits = {
-            split: features.averaged(self.views.get(split, ()))
+            split: replace(
+                features.averaged(self.views.get(split, ())),
+                coarse=classes.numbered(features.coarse),
+            )
             for split, features in splits.items()
         }
         train = splits["train"]
-        num_coarse = count_classes(train, head, group)
         fine_to_coarse = None if train.fine is None else fine_hierarchy(train, group)
-        k = self._clusters_wanted(fine_to_coarse, num_coarse)
-        check_class_sizes(k, train.coarse, num_coarse, group)
+        k = self._clusters_wanted(fine_to_coarse, train.coarse, classes, group)
         found = recover(
             train.features,
             train.coarse,
             k,
-            num_coarse=num_coarse,
+            num_coarse=classes.count,
             seed=self.seed,
             index=train.index,
             group=group,
@@ -89,7 +126,7 @@ class RecoveryMonitor(Monitor):
         self._tell(found)
         self.pictures = {
             "space": list(found.space),
-            **scatter_points(train, found, group),
+            **scatter_points(replace(train, coarse=labels), found, group),
         }
         values = {
             "recovery/separation": found.separation,
@@ -97,7 +134,7 @@ class RecoveryMonitor(Monitor):
             "recovery/silhouette": found.silhouette,
         }
         if fine_to_coarse is not None:
-            values |= self._scores(splits, views, found, fine_to_coarse, k, num_coarse, group)
+            values |= self._scores(splits, views, found, fine_to_coarse, k, classes.count, group)
         return values
 
     def _tell(self, found: Recovery) -> None:
@@ -109,16 +146,33 @@ class RecoveryMonitor(Monitor):
                 rank_zero_info(f"recovery at this epoch: {sentence}")
 
     def _clusters_wanted(
-        self, fine_to_coarse: Tensor | None, num_coarse: int
-    ) -> int | list[int] | Literal["auto"]:
-        if self.k != "given":
-            return self.k
-        if fine_to_coarse is None:
-            raise UserError(
-                "recovery.k: 'given' needs fine labels; without them give a number, a list with "
-                "one number a coarse class, or 'auto'"
-            )
-        return torch.bincount(fine_to_coarse[fine_to_coarse >= 0], minlength=num_coarse).tolist()
+        self, fine_to_coarse: Tensor | None, coarse: Tensor, classes: Classes, group: Group
+    ) -> list[int] | Literal["auto"]:
+        """Clusters in each class measured: as many as it has samples where more were asked for.
+
+        Raises:
+            UserError: No number of them is known, or not one for each class.
+        """
+        if self.k == "auto":
+            return "auto"
+        if isinstance(self.k, int):
+            wanted = [self.k] * classes.count
+        elif self.k != "given":
+            wanted = classes.pick(list(self.k))
+        elif fine_to_coarse is None:
+            raise UserError(NO_FINE_LABELS)
+        else:
+            known = fine_to_coarse[fine_to_coarse >= 0]
+            wanted = torch.bincount(known, minlength=classes.count).tolist()
+        sizes = sum_over_ranks(torch.bincount(coarse, minlength=classes.count), group).tolist()
+        for label, k, size in zip(classes.labels.tolist(), wanted, sizes, strict=True):
+            if k > size and f"size of {label}" not in self._told:
+                self._told.add(f"size of {label}")
+                rank_zero_warn(
+                    f"recovery.k: {k} clusters for class {label}, which has {size} training "
+                    f"samples; making {size}"
+                )
+        return [min(k, size) for k, size in zip(wanted, sizes, strict=True)]
 
     def _scores(
         self,
@@ -126,7 +180,7 @@ class RecoveryMonitor(Monitor):
         views: Tensor,
         found: Recovery,
         fine_to_coarse: Tensor,
-        k: int | list[int] | Literal["auto"],
+        k: list[int] | Literal["auto"],
         num_coarse: int,
         group: Group,
     ) -> dict[str, float]:
@@ -182,6 +236,7 @@ class RecoveryMonitor(Monitor):
                 values["recovery/clp_test_inside"] = share(right[inside], group)
         known = fine_to_coarse[fine_to_coarse >= 0]
         guess = 1 / torch.bincount(known, minlength=num_coarse)  # (C,)
+        guess = torch.cat([guess, guess.new_zeros(1)])  # -1: a class that training lacks
         values["recovery/chance"] = share(guess.to(test.coarse.device)[test.coarse], group)
         return values
 

@@ -17,6 +17,13 @@ from collapse_lit.measure.statistics import (
     within_class,
 )
 
+# Keys of neural_collapse, and those that it has with a weight.
+MEASURES = (
+    *("nc1", "nc1_rank", "nc1_singular_ratio", "nc1_trace", "cdnv", "vci"),
+    *("nc2_equinorm", "nc2_equiangular", "nc2_etf"),
+)
+MEASURES_OF_HEAD = ("nc3", "nc4")
+
 
 @dataclass(frozen=True, eq=False)
 class HierarchicalCollapse:
@@ -61,8 +68,8 @@ def neural_collapse(
       part in nc1.
     - ``nc1_trace``: tr Sw / tr Sb [2]
     - ``cdnv``: mean over i≠j of (v_i + v_j) / (2‖mu_i − mu_j‖²) [3]
-    - ``vci``: 1 − tr((Sb+Sw)⁺ Sb) / min(d, C−1) [4]. With N − C < d it is smaller than the
-      features deserve, 0 with N ≤ d: then Sw does not reach all directions.
+    - ``vci``: 1 − tr((Sb+Sw)⁺ Sb) / min(d, C−1) [4]. With N − C < d it is nan: Sw then does not
+      reach all directions, and the formula gives 0, full collapse, for whatever features.
     - ``nc2_equinorm``: std_c‖M_c‖ / mean_c‖M_c‖, population standard deviation [1]
     - ``nc2_equiangular``: mean over i≠j of |cos(M_i, M_j) + 1/(C−1)| [1]
     - ``nc2_etf``: ‖MMᵀ/‖MMᵀ‖_F − (I − 11ᵀ/C)/√(C−1)‖_F, on M [5]

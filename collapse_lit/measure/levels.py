@@ -155,7 +155,8 @@ def level_measures(
         "cdnv": _cdnv(level.classes.means, v),
     }
     if within.scatter.numel() > 0:
-        values["vci"] = _vci(level, within.scatter)
+        enough = int(level.counts.sum()) - C >= level.classes.means.shape[1]
+        values["vci"] = _vci(level, within.scatter) if enough else math.nan
     values |= {
         "nc2_equinorm": equinorm(M),
         "nc2_equiangular": equiangular(M),

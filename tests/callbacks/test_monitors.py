@@ -85,7 +85,7 @@ def test_one_clean_pass_serves_all_monitors_of_an_epoch() -> None:
         return {"train": DataLoader(dataset, batch_size=80)}
 
     train([CollapseMonitor(loaders=counted), RecoveryMonitor(loaders=counted)], dataset, epochs=3)
-    assert len(passes) == 3
+    assert len(passes) == 1 + 3  # the first batches alone before training, all of them after it
 
 
 def test_every_n_epochs_and_the_last_one() -> None:
@@ -131,7 +131,8 @@ def test_further_views_steady_the_recovery_and_leave_the_collapse_alone() -> Non
     expected = recover((plain + mirrored) / 2, coarse, [2, 2], num_coarse=2, seed=0)
     assert values[False] == values[True]
     assert torch.equal(recovery.recovery.ids, expected.ids)
-    assert recovery.values["recovery/separation"] == expected.separation
+    # a batch of 7 and one of 80 differ in the last bit of their products
+    assert recovery.values["recovery/separation"] == pytest.approx(expected.separation, rel=1e-5)
     assert expected.separation != recover(plain, coarse, [2, 2], num_coarse=2, seed=0).separation
     probe = fit_probe(torch.cat([plain, mirrored]), fine.repeat(2), 4)
     both = probe.predict((plain + mirrored) / 2) == fine

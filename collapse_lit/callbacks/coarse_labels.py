@@ -1,0 +1,130 @@
+"""The classes that are measured: those of the training set, out of all that the head knows."""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from collapse_lit.activations import is_linear
+from collapse_lit.errors import UserError
+from collapse_lit.features import Features
+from collapse_lit.measure.distributed import Group, max_over_ranks
+
+
+@dataclass(frozen=True)
+class Classes:
+    """The labels that are measured, and their numbers from 0 on without a gap.
+
+    Attributes:
+        labels: (C,) int64, sorted: the labels that the training set has, on any rank; those of the
+            only split where there is no training set.
+        known: How many labels there are, measured or not.
+    """
+
+    labels: Tensor
+    known: int
+
+    @staticmethod
+    def of(splits: Mapping[str, Features], head: nn.Module, group: Group) -> "Classes":
+        """The classes of the training set, or of the first split where there is none."""
+        outputs = outputs_of(head) or 0
+        largest = torch.stack(
+            [
+                one.coarse.max() if len(one.coarse) else one.coarse.new_tensor(-1)
+                for one in splits.values()
+            ]
+        ).max()
+        known = int(max_over_ranks(largest.reshape(1), group)) + 1
+        known = max(known, outputs, 2)
+        train = splits.get("train", next(iter(splits.values())))
+        return Classes(_present(train.coarse, known, group), known)
+
+    @property
+    def count(self) -> int:
+        """C, the number of classes measured."""
+        return len(self.labels)
+
+    def numbered(self, coarse: Tensor) -> Tensor:
+        """(n,) int64: which of the C classes each label is, -1 for none of them."""
+        numbers = torch.full((self.known,), -1, device=coarse.device)
+        numbers[self.labels.to(coarse.device)] = torch.arange(self.count, device=coarse.device)
+        return numbers[coarse]
+
+    def only(self, split: str, features: Features, group: Group) -> Features:
+        """A split with its labels numbered.
+
+        Raises:
+            ValueError: It has other classes than the training set, on any rank.
+        """
+        there = _present(features.coarse, self.known, group).tolist()
+        mine = self.labels.tolist()
+        lacking = [label for label in mine if label not in there]
+        beyond = [label for label in there if label not in mine]
+        if lacking:
+            raise ValueError(f"no samples of class {', '.join(map(str, lacking))}")
+        if beyond:
+            raise ValueError(f"class {', '.join(map(str, beyond))} is not in the training data")
+        if self.count < 2:
+            raise ValueError(f"all samples are of one class, {mine[0] if mine else 'none'}")
+        return dataclasses.replace(features, coarse=self.numbered(features.coarse))
+
+    def pick(self, of_each: list[int]) -> list[int]:
+        """What a list with one entry a class says of the classes measured.
+
+        Raises:
+            UserError: It has another number of entries.
+        """
+        if len(of_each) == self.count:
+            return of_each
+        if len(of_each) == self.known:
+            return [of_each[label] for label in self.labels.tolist()]
+        raise UserError(f"recovery.k: {len(of_each)} numbers for {self.count} coarse classes")
+
+    def rows(self, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Weight (C, d) and bias (C,) of the classes measured.
+
+        A single output w h + b that tells two classes apart by its sign is the difference of two.
+
+        Raises:
+            ValueError: The head has fewer outputs than there are labels.
+        """
+        if len(weight) == 1 and self.known == 2:
+            weight = torch.cat([-weight, weight]) / 2
+            bias = None if bias is None else torch.cat([-bias, bias]) / 2
+        if len(weight) < self.known:
+            raise ValueError(f"labels up to {self.known - 1} for a head of {len(weight)} outputs")
+        kept = self.labels.to(weight.device)
+        return weight[kept], None if bias is None else bias[kept]
+
+
+def check_labels(splits: Mapping[str, Features], head: nn.Module) -> None:
+    """See that no label is beyond the outputs of the head.
+
+    Raises:
+        UserError: One is.
+    """
+    outputs = outputs_of(head)
+    if outputs is None:
+        return
+    for split, features in splits.items():
+        largest = int(features.coarse.max()) if len(features.coarse) else -1
+        if largest >= max(outputs, 2):
+            raise UserError(
+                f"the {split} data have the label {largest}, and the layer has {outputs} outputs; "
+                "samples to leave out have a negative label"
+            )
+
+
+def outputs_of(head: nn.Module) -> int | None:
+    """Outputs of a linear layer; None for any other module."""
+    if not is_linear(head):
+        return None
+    return next(m for m in head.modules() if isinstance(m, nn.Linear)).out_features
+
+
+def _present(coarse: Tensor, known: int, group: Group) -> Tensor:
+    """(C,) int64 labels that any rank holds, on the CPU."""
+    there = (torch.bincount(coarse, minlength=known) > 0).long()
+    return max_over_ranks(there, group).nonzero().flatten().cpu()

@@ -1,0 +1,216 @@
+"""Whose data are measured: each sample once, in one order, shared out over the ranks."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.utilities.combined_loader import CombinedLoader
+from lightning.pytorch.utilities.model_helpers import is_overridden
+from lightning.pytorch.utilities.seed import isolate_rng
+from torch import Tensor
+from torch import distributed as dist
+from torch.utils.data import (
+    BatchSampler,
+    DataLoader,
+    DistributedSampler,
+    IterableDataset,
+    RandomSampler,
+    SequentialSampler,
+    SubsetRandomSampler,
+)
+
+from collapse_lit.errors import UserError
+
+Loaders = Callable[[], Mapping[str, Iterable[Any]]]
+PASS_LOADERS = "pass loaders=lambda: {'train': …, 'test': …} to the monitor"
+
+
+def splits_to_measure(trainer: L.Trainer, loaders: Loaders | None) -> dict[str, Iterable[Any]]:
+    """Where the clean data come from, by split: "train", and "test" where there is one.
+
+    What the monitor was given, else what the data module offers as ``clean_dataloaders()``, else
+    the trainer's own training and validation loaders. ``Trainer.validate`` alone has no training
+    loader; then the data module or the module is asked for one.
+
+    Raises:
+        UserError: There is no telling which of several training loaders is meant, or a loader can
+            be read only once.
+    """
+    if loaders is not None:
+        found = loaders()
+        if not isinstance(found, Mapping) or not found:
+            raise UserError("loaders= must return a dictionary such as {'train': …, 'test': …}")
+        return _checked(dict(found))
+    offered = getattr(getattr(trainer, "datamodule", None), "clean_dataloaders", None)
+    if offered is not None:
+        return _checked(dict(offered()))
+    only_validates = trainer.state.fn == "validate"
+    train = _training_data_of_hooks(trainer) if only_validates else None
+    splits = {
+        "train": train if train is not None else trainer.train_dataloader,
+        "test": _first(_validation_data(trainer, only_validates)),
+    }
+    return _checked({split: loader for split, loader in splits.items() if loader is not None})
+
+
+def share_of(
+    loader: Iterable[Any], rank: int, world_size: int
+) -> tuple[Iterable[Any], Tensor | None]:
+    """This rank's share of a loader's samples, each once, and their positions in the data set.
+
+    A shuffled loader is read from front to back, so that samples come in the same order at each
+    epoch. What chooses samples stays, such as the subset or the weights of a sampler. So does what
+    makes a batch of them: workers and their start, and the collate function.
+
+    Returns:
+        batches: to iterate over once.
+        positions: (n,) int64 in the order of the batches; None where only the batches can tell,
+            or nothing can: streams, loaders of another make, batches that the data set makes.
+
+    Raises:
+        UserError: The samples cannot be shared out over several ranks.
+    """
+    if not isinstance(loader, DataLoader) or type(loader).__iter__ is not DataLoader.__iter__:
+        return loader, None  # others, such as our own, share themselves out
+    if isinstance(loader.dataset, IterableDataset):
+        return loader, None
+    size, sampler, options = loader.batch_size, loader.sampler, _options(loader)
+    if size is None and type(loader.batch_sampler) is BatchSampler:
+        size, sampler = loader.batch_sampler.batch_size, loader.batch_sampler.sampler
+    elif size is None and loader.batch_sampler is not None:
+        if world_size > 1:
+            kind = type(loader.batch_sampler).__name__
+            raise UserError(
+                f"a {kind} cannot be shared out over {world_size} processes; {PASS_LOADERS}"
+            )
+        batches = _drawn(loader.batch_sampler)
+        chosen = [int(i) for batch in batches for i in batch]
+        unique = len(set(chosen)) == len(chosen)
+        positions = torch.tensor(chosen) if unique else torch.arange(len(chosen))
+        return DataLoader(loader.dataset, batch_sampler=batches, **options), positions
+    chosen = _positions(sampler)
+    mine = chosen[rank::world_size]
+    shared: DataLoader = DataLoader(loader.dataset, batch_size=size, sampler=mine, **options)
+    if size is None:
+        return shared, None
+    drawn_again = len(set(chosen)) < len(chosen)  # by weights: number the draws, not the samples
+    numbers = range(len(chosen))[rank::world_size] if drawn_again else mine
+    return shared, torch.tensor(numbers, dtype=torch.int64)
+
+
+def _options(loader: DataLoader) -> dict[str, Any]:
+    """What else of a loader makes its batches."""
+    options = {
+        "num_workers": loader.num_workers,
+        "collate_fn": loader.collate_fn,
+        "pin_memory": loader.pin_memory,
+        "timeout": loader.timeout,
+        "worker_init_fn": loader.worker_init_fn,
+        "multiprocessing_context": loader.multiprocessing_context,
+        "generator": torch.Generator().manual_seed(0),  # workers draw their seeds from it
+    }
+    return options | ({"prefetch_factor": loader.prefetch_factor} if loader.num_workers else {})
+
+
+def _positions(sampler: Any) -> list[int]:
+    """Which samples of the data set a sampler chooses, sorted; the same on every rank."""
+    if isinstance(sampler, DistributedSampler):  # pads, and sees a share only
+        wrapped = getattr(sampler.dataset, "_sampler", None)  # by Lightning, around another one
+        return list(range(len(sampler.dataset))) if wrapped is None else _positions(wrapped)  # type: ignore[arg-type]
+    if type(sampler) is SequentialSampler:
+        return list(range(len(sampler.data_source)))
+    if type(sampler) is SubsetRandomSampler:
+        return sorted(int(i) for i in sampler.indices)
+    if type(sampler) is RandomSampler and not sampler.replacement:
+        whole = len(sampler.data_source)
+        if sampler.num_samples == whole:
+            return list(range(whole))
+    if isinstance(sampler, range):
+        return sorted(sampler)
+    drawn = [_drawn(sampler)]
+    if dist.is_available() and dist.is_initialized():
+        dist.broadcast_object_list(drawn, src=0)
+    return sorted(int(i) for i in drawn[0])
+
+
+def _drawn(sampler: Any) -> list[Any]:
+    """One draw of a sampler; the training's own draws stay what they would be.
+
+    Raises:
+        UserError: It never ends.
+    """
+    if not hasattr(sampler, "__len__"):
+        raise UserError(f"the sampler {type(sampler).__name__} has no length; {PASS_LOADERS}")
+    generators = [
+        getattr(s, "generator", None) for s in (sampler, getattr(sampler, "sampler", None))
+    ]
+    states = [(g, g.get_state()) for g in generators if isinstance(g, torch.Generator)]
+    try:
+        with isolate_rng():
+            return list(sampler)
+    finally:
+        for generator, state in states:
+            generator.set_state(state)
+
+
+def _checked(splits: dict[str, Any]) -> dict[str, Iterable[Any]]:
+    """See that loaders can be read again at each epoch; one in a combination is taken out of it."""
+    for split, loader in splits.items():
+        splits[split] = loader = _only(loader, split)
+        if hasattr(loader, "__next__"):  # a generator, used up by being read
+            raise UserError(
+                f"the {split} data are a {type(loader).__name__}, which can be read only once; "
+                f"{PASS_LOADERS}"
+            )
+    return splits
+
+
+def _validation_data(trainer: L.Trainer, only_validates: bool) -> Any:
+    """The validation loaders of the loop that runs: a trainer keeps those of its last fit."""
+    loop = trainer.validate_loop if only_validates else trainer.fit_loop.epoch_loop.val_loop
+    combined = loop._combined_loader
+    return None if combined is None else combined.iterables
+
+
+def _training_data_of_hooks(trainer: L.Trainer) -> Any:
+    """The training loader that a data module or a module makes, where no training has asked yet."""
+    for owner, base in (
+        (getattr(trainer, "datamodule", None), L.LightningDataModule),
+        (trainer.lightning_module, L.LightningModule),
+    ):
+        if owner is not None and is_overridden("train_dataloader", owner, base):
+            return owner.train_dataloader()
+    return None
+
+
+def _only(loader: Any, what: str) -> Any:
+    """The loader itself, or the one in a list, dictionary or CombinedLoader of loaders.
+
+    Raises:
+        UserError: There are several.
+    """
+    several = _several(loader)
+    if several is None:
+        return loader
+    if len(several) != 1:
+        raise UserError(f"there are {len(several)} {what} loaders, not one; {PASS_LOADERS}")
+    return several[0]
+
+
+def _first(loader: Any) -> Any:
+    """The first of the validation loaders, if there is one."""
+    several = _several(loader)
+    if several is None:
+        return loader
+    return several[0] if several else None
+
+
+def _several(loader: Any) -> list[Any] | None:
+    if isinstance(loader, CombinedLoader):
+        return list(loader.flattened)
+    if isinstance(loader, Mapping):
+        return list(loader.values())
+    if isinstance(loader, (list, tuple)) and all(isinstance(one, DataLoader) for one in loader):
+        return list(loader)
+    return None
