@@ -1,4 +1,4 @@
-"""Training is never ended by a surprise: what works is right, what does not is said at the start."""
+"""Training is never ended by a surprise: what works is right, what does not is said first."""
 
 import math
 import warnings
