@@ -1,5 +1,6 @@
 """``collapse-lit fit``: one configuration in, one run directory out, resumed where it stopped."""
 
+import contextlib
 import logging
 import warnings
 from argparse import ArgumentError
@@ -12,10 +13,12 @@ import lightning as L
 import yaml
 from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
-from lightning.pytorch.utilities import rank_zero_only
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from collapse_lit.callbacks import CollapseMonitor, RecoveryMonitor
+from collapse_lit.callbacks.clean_pass import forget_features
+from collapse_lit.callbacks.endings import Endings, EpochCutError
 from collapse_lit.callbacks.interruption import RunStopped, StopOnSignal
 from collapse_lit.callbacks.pictures import RunPictures
 from collapse_lit.callbacks.progress import progress_callback
@@ -128,12 +131,32 @@ def _train(cli: "FitCLI") -> None:
         if trainer.max_epochs == 0:
             _measure_untrained(cli)
         else:
-            data = cli.datamodule
-            trainer.fit(cli.model, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+            _train_from(cli, checkpoint)
+            _measure_last(cli)
+            cli.endings.tell(trainer, cli.recorder.epoch + 1)
     except SIGTERMException as error:  # came while Lightning's own handler was still there
         raise RunStopped(trainer.is_global_zero) from error
     finally:
         finish(trainer.loggers)
+
+
+def _train_from(cli: "FitCLI", checkpoint: Path | None) -> None:
+    """Train until the end that was asked for; an epoch that it cuts short is left out."""
+    with contextlib.suppress(EpochCutError):
+        cli.trainer.fit(
+            cli.model, datamodule=cli.datamodule, ckpt_path=checkpoint, weights_only=True
+        )
+
+
+def _measure_last(cli: "FitCLI") -> None:
+    """Measure the last whole epoch from its checkpoint, unless that is done.
+
+    Where training ends is not known before, and no monitor may have been asked for that epoch.
+    """
+    run, epoch = cli.run_directory, cli.recorder.epoch
+    measured = any(row["epoch"] == epoch for row in run.read_history())
+    if epoch >= 0 and not cli.trainer.strategy.broadcast(measured):
+        measure_checkpoint(cli, epoch, run.last_checkpoint)
 
 
 def write_config(cli: "FitCLI") -> None:
@@ -167,6 +190,17 @@ def measure_network(cli: "FitCLI", checkpoint: Path | None = None) -> None:
     )
 
 
+def measure_checkpoint(cli: "FitCLI", epoch: int, path: Path) -> None:
+    """Measure the network of one checkpoint as that epoch.
+
+    Lightning restores it, and what the recorder knew, after the network has set itself up.
+    """
+    rank_zero_info(f"measuring {path}")
+    cli.trainer.fit_loop.epoch_progress.current.completed = epoch
+    forget_features(cli.trainer)
+    measure_network(cli, path)
+
+
 def _quiet_lightning() -> None:
     """Leave out what Lightning says at every start and a user can do nothing about."""
     logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(
@@ -182,6 +216,8 @@ class FitCLI(LightningCLI):
 
     run_directory: RunDirectory
     claim: Claim | None = None
+    endings: Endings
+    recorder: RunRecorder
 
     def add_core_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """What a newcomer looks for first, the trainer's many options last."""
@@ -233,6 +269,11 @@ class FitCLI(LightningCLI):
             raise UserError(
                 "trainer.max_epochs: say how many epochs to train; 0 measures the untrained network"
             )
+        if self.config.trainer.max_epochs < 0 and self.config.trainer.max_steps < 0:
+            raise UserError(
+                "trainer.max_epochs=-1: the learning rate follows the length of training; say how "
+                "many epochs, or trainer.max_steps"
+            )
         join_processes(self.config.trainer)
         avoid_slow_precision(self.config.trainer)
         if not self.config.trainer.fast_dev_run:
@@ -251,15 +292,17 @@ class FitCLI(LightningCLI):
             settings = self.config.wandb
             logger = wandb_logger(run, identity, settings.mode, settings.project, self._resolved())
         progress = progress_callback()
+        self.recorder = RunRecorder(run, self.config.checkpoint_every)
+        self.endings = Endings(self._resolved()["trainer"].get("callbacks"))
         self.trainer_defaults["callbacks"] = [
             StopOnSignal(),
             Resumption(),
             EpochSeed(self.config.seed_everything),
             *([] if asked.enable_progress_bar is False else [progress]),
-            *([] if asked.fast_dev_run else [RunRecorder(run, self.config.checkpoint_every)]),
+            *([] if asked.fast_dev_run else [self.recorder]),
             *([] if asked.fast_dev_run else [RunPictures(run)]),
         ]
-        return super().instantiate_trainer(
+        trainer = super().instantiate_trainer(
             logger=logger,
             enable_progress_bar=isinstance(progress, ProgressBar)
             and asked.enable_progress_bar is not False,
@@ -272,6 +315,12 @@ class FitCLI(LightningCLI):
             use_distributed_sampler=False,  # our loaders shard without padding
             enable_autolog_hparams=False,  # W&B gets the whole configuration instead
         )
+        # With max_steps Lightning would go on amid an epoch, and train a batch too many after a
+        # checkpoint of an epoch's end. Ours are all of that kind.
+        trainer.fit_loop._iteration_based_training = lambda: False  # type: ignore[method-assign]
+        if not asked.fast_dev_run:
+            trainer.callbacks.insert(0, self.endings)  # type: ignore[attr-defined]  # before all
+        return trainer
 
     def see_same_experiment(self, run: RunDirectory) -> None:
         """See that what is asked for is the experiment that a run directory holds, if any.
