@@ -2,12 +2,13 @@
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from collapse_lit.callbacks.interruption import ended_by_ctrl_c
 from collapse_lit.errors import UserError
 from collapse_lit.tracking.checkpoints import check_checkpoint
 from collapse_lit.tracking.run_directory import RunDirectory, write_json
@@ -41,7 +42,14 @@ def remeasure(arguments: Sequence[str]) -> None:
     if asked.out.resolve() == source.path.resolve():
         raise UserError(f"--out {asked.out}: choose another directory than the run's own")
     checkpoints = kept_checkpoints(source)
-    cli = command_line(["--config", str(source.config), "--run_dir", str(asked.out), *options])
+    with ended_by_ctrl_c():
+        _remeasure(source, checkpoints, asked.out, options)
+
+
+def _remeasure(
+    source: RunDirectory, checkpoints: Mapping[int, Path], out: Path, options: Sequence[str]
+) -> None:
+    cli = command_line(["--config", str(source.config), "--run_dir", str(out), *options])
     with run_of(cli):
         cli.see_same_experiment(source)
         if cli.trainer.is_global_zero:

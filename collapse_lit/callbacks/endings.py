@@ -9,6 +9,7 @@ import lightning as L
 from lightning.pytorch.callbacks import Checkpoint, EarlyStopping, ModelSummary, ProgressBar
 from lightning.pytorch.callbacks.timer import Timer
 
+from collapse_lit.callbacks.users_own import users_own
 from collapse_lit.errors import UserError
 
 UNLIMITED = -1  # Lightning's word for no max_steps and no max_epochs
@@ -181,9 +182,8 @@ def stopped_by(trainer: L.Trainer) -> str:
     no_stoppers = (Checkpoint, ModelSummary, ProgressBar)
     names = [
         type(callback).__name__
-        for callback in callbacks
-        if not type(callback).__module__.startswith("collapse_lit.")
-        and not isinstance(callback, no_stoppers)
+        for callback in users_own(callbacks)
+        if not isinstance(callback, no_stoppers)
     ]
     return f"a callback ({', '.join(names)})" if names else "a callback"
 

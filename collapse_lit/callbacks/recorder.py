@@ -142,6 +142,10 @@ class RunRecorder(ModelCheckpoint):
     def _keep_row(self, trainer: L.Trainer, measured: list[Monitor]) -> None:
         """History and summary of the measured epoch, from rank 0."""
         if measured and trainer.is_global_zero:
+            rows = self.run.read_history()
+            if trainer.state.fn == "validate" and rows and rows[-1]["epoch"] == self.row["epoch"]:
+                # Not all monitors had measured it. After a kill in between it is measured again.
+                self.run.forget_history_after(self.row["epoch"] - 1)
             self.run.append_history(self.row)
             self._write_summary()
 

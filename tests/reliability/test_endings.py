@@ -112,6 +112,7 @@ def test_no_whole_epoch_is_said_and_leaves_nothing(start, tmp_path: Path) -> Non
         assert process.end() == 2, process.printed
         assert said in process.printed
         assert "Traceback" not in process.printed
+        assert not process.run.path.exists()
 
 
 @pytest.mark.slow
@@ -135,6 +136,20 @@ def test_an_early_stopped_run_is_done_until_it_is_asked_for_more(start, tmp_path
     process = start(tmp_path / "run", *VECTORS, "--trainer.max_epochs", "5")  # without it
     assert process.end() == 0, process.printed
     assert [row["epoch"] for row in process.run.read_history()] == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.slow
+def test_an_early_stopped_run_has_its_last_epoch_measured(start, tmp_path: Path) -> None:
+    """Patience counts measurements where not every epoch is measured."""
+    often = ["--collapse.every_n_epochs", "2", "--recovery.every_n_epochs", "1000"]
+    data = [*VECTORS, *often, "--trainer.max_epochs", "20", *EARLY, "--wandb.mode", "offline"]
+    process = start(tmp_path / "run", *data, "--trainer.callbacks.patience=1")
+    assert process.end() == 0, process.printed
+    assert "stopped early at epoch 3 by EarlyStopping on collapse/nc1" in process.printed
+    check_last_epoch(process.run)
+    assert [row["epoch"] for row in process.run.read_history()] == [1, 3]
+    assert {"class_distances", "xy"} <= process.run.read_snapshots()[3].keys()
+    assert shown_by_wandb(process.run) == [1, 3]
 
 
 @pytest.mark.slow
