@@ -1,15 +1,17 @@
 """Runs that belong together: one configuration, a few options changed from cell to cell."""
 
 import argparse
+import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 
-from collapse_lit.errors import EXIT_MISTAKE, EXIT_STOPPED, UserError
+from collapse_lit.errors import EXIT_INTERRUPTED, EXIT_MISTAKE, EXIT_STOPPED, UserError
 
 
 @dataclass(frozen=True)
@@ -40,14 +42,28 @@ def run_cells(
     failed = {}
     for name, cell in cells.items():
         console.print(f"\n[bold]{name}[/bold]: {cell.meaning}", highlight=False)
-        code = subprocess.run(fit_command(name, cell, run_dir, options)).returncode
-        if code in (EXIT_MISTAKE, EXIT_STOPPED):
+        with _left_to_the_cell(signal.SIGINT):
+            code = subprocess.run(fit_command(name, cell, run_dir, options)).returncode
+        if code in (EXIT_MISTAKE, EXIT_STOPPED, EXIT_INTERRUPTED):
             raise SystemExit(code)
         if code:
             failed[name] = code
     if failed:
         console.print(f"failed: {', '.join(failed)}; the same command runs them again")
         raise SystemExit(1)
+
+
+@contextmanager
+def _left_to_the_cell(number: signal.Signals) -> Iterator[None]:
+    """Let a signal end the cell, which it reaches as well, and this process by the cell's code.
+
+    Python would kill a cell that has not ended a quarter of a second after Ctrl-C.
+    """
+    before = signal.signal(number, lambda *_: None)
+    try:
+        yield
+    finally:
+        signal.signal(number, before)
 
 
 def fit_command(name: str, cell: Cell, run_dir: Path, options: Sequence[str]) -> list[str]:

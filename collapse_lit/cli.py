@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from collapse_lit.errors import EXIT_MISTAKE, UserError
+from collapse_lit.errors import EXIT_INTERRUPTED, EXIT_MISTAKE, UserError
 
 COMMANDS = {
     "fit": "train on coarse labels, measure collapse and recovery; the same command again resumes",
@@ -16,6 +16,7 @@ COMMANDS = {
     "predict": "names given to such sub-classes, for new samples",
     "report": "rebuild the figures and the page of a run, or the table of a grid",
 }
+CONTINUED = ("fit", "remeasure", "controls", "grid")
 
 USAGE = """usage: collapse-lit COMMAND ...
 
@@ -73,6 +74,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _report(rest)
     except UserError as error:
         return _fail(str(error))
+    except KeyboardInterrupt:
+        goes_on = "; the same command goes on" if command in CONTINUED else ""
+        print(f"collapse-lit: stopped by Ctrl-C{goes_on}", file=sys.stderr)
+        return EXIT_INTERRUPTED
     return 0
 
 

@@ -4,6 +4,7 @@ import os
 
 EXIT_MISTAKE = 2  # of the user's; argparse's own code
 EXIT_STOPPED = os.EX_TEMPFAIL  # asked to stop: the same command again goes on
+EXIT_INTERRUPTED = 130  # by Ctrl-C, as shells count it: its user, not a scheduler, starts it again
 
 
 class UserError(ValueError):

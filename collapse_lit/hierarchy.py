@@ -141,8 +141,13 @@ def split_classes(
             raise UserError(f"data.split={n}: class {name!r} has only {len(members)} images")
         shuffled = members[torch.randperm(len(members), generator=generator)]
         fine[shuffled] = c * n + torch.arange(len(members)) % n
+    return fine, *split_names(names, n)
+
+
+def split_names(names: Sequence[str], n: int) -> tuple[tuple[str, ...], Tensor]:
+    """Names and parents of the sub-classes that :func:`split_classes` makes."""
     fine_names = tuple(f"{name}/{i}" for name in names for i in range(n))
-    return fine, fine_names, torch.arange(len(names)).repeat_interleave(n)
+    return fine_names, torch.arange(len(names)).repeat_interleave(n)
 
 
 def _from_rule(

@@ -2,19 +2,18 @@
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.pytorch.utilities import rank_zero_info
 
-from collapse_lit.callbacks.clean_pass import forget_features
+from collapse_lit.callbacks.interruption import ended_by_ctrl_c
 from collapse_lit.errors import UserError
 from collapse_lit.tracking.checkpoints import check_checkpoint
 from collapse_lit.tracking.run_directory import RunDirectory, write_json
 from collapse_lit.tracking.weights_and_biases import finish
-from collapse_lit.training import FitCLI, command_line, measure_network, run_of, write_config
+from collapse_lit.training import FitCLI, command_line, measure_checkpoint, run_of, write_config
 
 DESCRIPTION = """Measure the kept checkpoints of a run again, without training: with other options
 of collapse and recovery, or with a newer version. The old run stays as it is; the new one gets a
@@ -43,7 +42,14 @@ def remeasure(arguments: Sequence[str]) -> None:
     if asked.out.resolve() == source.path.resolve():
         raise UserError(f"--out {asked.out}: choose another directory than the run's own")
     checkpoints = kept_checkpoints(source)
-    cli = command_line(["--config", str(source.config), "--run_dir", str(asked.out), *options])
+    with ended_by_ctrl_c():
+        _remeasure(source, checkpoints, asked.out, options)
+
+
+def _remeasure(
+    source: RunDirectory, checkpoints: Mapping[int, Path], out: Path, options: Sequence[str]
+) -> None:
+    cli = command_line(["--config", str(source.config), "--run_dir", str(out), *options])
     with run_of(cli):
         cli.see_same_experiment(source)
         if cli.trainer.is_global_zero:
@@ -81,16 +87,9 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _measure(cli: FitCLI, epoch: int, path: Path) -> None:
-    """Measure the network of one checkpoint as that epoch, unless that is done.
-
-    Lightning restores it, and what the recorder knew, after the network has set itself up.
-    """
-    if any(row["epoch"] == epoch for row in cli.run_directory.read_history()):
-        return
-    rank_zero_info(f"measuring {path}")
-    cli.trainer.fit_loop.epoch_progress.current.completed = epoch
-    forget_features(cli.trainer)
-    measure_network(cli, path)
+    """Measure the network of one checkpoint as that epoch, unless that is done."""
+    if not any(row["epoch"] == epoch for row in cli.run_directory.read_history()):
+        measure_checkpoint(cli, epoch, path)
 
 
 def _keep_training_time(source: RunDirectory, run: RunDirectory) -> None:

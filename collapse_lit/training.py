@@ -1,5 +1,6 @@
 """``collapse-lit fit``: one configuration in, one run directory out, resumed where it stopped."""
 
+import contextlib
 import logging
 import warnings
 from argparse import ArgumentError
@@ -12,21 +13,27 @@ import lightning as L
 import yaml
 from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
-from lightning.pytorch.utilities import rank_zero_only
-from lightning.pytorch.utilities.exceptions import SIGTERMException
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
+from lightning.pytorch.utilities.exceptions import MisconfigurationException, SIGTERMException
 
+from collapse_lit.backbone_options import leave_other_options
 from collapse_lit.callbacks import CollapseMonitor, RecoveryMonitor
-from collapse_lit.callbacks.interruption import RunStopped, StopOnSignal
+from collapse_lit.callbacks.clean_pass import forget_features
+from collapse_lit.callbacks.endings import Endings, EpochCutError
+from collapse_lit.callbacks.interruption import RunStopped, StopOnSignal, ended_by_ctrl_c
+from collapse_lit.callbacks.monitor import monitors_of
 from collapse_lit.callbacks.pictures import RunPictures
 from collapse_lit.callbacks.progress import progress_callback
 from collapse_lit.callbacks.recorder import RunRecorder
 from collapse_lit.callbacks.resumption import Resumption
 from collapse_lit.callbacks.seeding import EpochSeed
+from collapse_lit.callbacks.users_own import take_in, users_own
 from collapse_lit.data import CoarseDataModule
 from collapse_lit.errors import UserError
 from collapse_lit.launchers import cluster_environment, join_processes
 from collapse_lit.models import CoarseClassifier
 from collapse_lit.precision import avoid_slow_precision
+from collapse_lit.preflight import check_clusters
 from collapse_lit.report import build_report, print_summary
 from collapse_lit.tracking.checkpoints import WholeCheckpointIO, check_space, newest_checkpoint
 from collapse_lit.tracking.claim import Claim
@@ -46,6 +53,9 @@ NOT_FOR_USERS = (
     *("inference_mode", "enable_autolog_hparams", "model_registry", "overfit_batches"),
 )
 
+# What a measured epoch has keys of.
+MEASURED = ("collapse/", "recovery/")
+
 
 def fit(arguments: Sequence[str]) -> None:
     """Train by the configuration and overrides in ``arguments``, or go on training.
@@ -55,12 +65,13 @@ def fit(arguments: Sequence[str]) -> None:
             failed under way; the last epoch's checkpoint is whole then.
         RunStopped: A signal asked the run to stop.
     """
-    cli = command_line(arguments)
-    if cli.trainer.fast_dev_run:  # type: ignore[attr-defined]  # set by a helper of Lightning's
-        cli.trainer.fit(cli.model, datamodule=cli.datamodule)
-        return
-    with run_of(cli):
-        _train(cli)
+    with ended_by_ctrl_c():
+        cli = command_line(arguments)
+        if cli.trainer.fast_dev_run:  # type: ignore[attr-defined]  # set by a helper of Lightning's
+            cli.trainer.fit(cli.model, datamodule=cli.datamodule)
+            return
+        with run_of(cli):
+            _train(cli)
 
 
 def command_line(arguments: Sequence[str]) -> "FitCLI":
@@ -103,6 +114,10 @@ def run_of(cli: "FitCLI") -> Iterator[None]:
         if cli.trainer.is_global_zero:
             build_report(run.path)
             print_summary(run)
+    except UserError:
+        if cli.claim is not None:
+            run.undo()
+        raise
     except OSError as error:
         if not _is_in(run, error.filename):
             raise
@@ -128,12 +143,39 @@ def _train(cli: "FitCLI") -> None:
         if trainer.max_epochs == 0:
             _measure_untrained(cli)
         else:
-            data = cli.datamodule
-            trainer.fit(cli.model, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+            _train_from(cli, checkpoint)
+            _measure_last(cli)
+            cli.endings.tell(trainer, cli.recorder.epoch + 1)
+    except MisconfigurationException as error:
+        raise UserError(f"trainer: {error}") from error
     except SIGTERMException as error:  # came while Lightning's own handler was still there
         raise RunStopped(trainer.is_global_zero) from error
     finally:
         finish(trainer.loggers)
+
+
+def _train_from(cli: "FitCLI", checkpoint: Path | None) -> None:
+    """Train until the end that was asked for; an epoch that it cuts short is left out."""
+    with contextlib.suppress(EpochCutError):
+        cli.trainer.fit(
+            cli.model, datamodule=cli.datamodule, ckpt_path=checkpoint, weights_only=True
+        )
+
+
+def _measure_last(cli: "FitCLI") -> None:
+    """Measure the last whole epoch from its checkpoint, as far as that is not done.
+
+    Where training ends is not known before, and no monitor may have been asked for that epoch.
+    """
+    run, epoch = cli.run_directory, cli.recorder.epoch
+    rows = [row for row in run.read_history() if row["epoch"] == epoch]
+    done = all(any(key.startswith(part) for row in rows for key in row) for part in MEASURED)
+    if epoch < 0 or cli.trainer.strategy.broadcast(done):
+        return
+    for monitor in monitors_of(cli.trainer):
+        if monitor.measured_epoch == epoch:  # its values stand, and W&B has them
+            monitor._run = lambda *_: None  # type: ignore[method-assign]
+    measure_checkpoint(cli, epoch, run.last_checkpoint)
 
 
 def write_config(cli: "FitCLI") -> None:
@@ -167,6 +209,17 @@ def measure_network(cli: "FitCLI", checkpoint: Path | None = None) -> None:
     )
 
 
+def measure_checkpoint(cli: "FitCLI", epoch: int, path: Path) -> None:
+    """Measure the network of one checkpoint as that epoch.
+
+    Lightning restores it, and what the recorder knew, after the network has set itself up.
+    """
+    rank_zero_info(f"measuring {path}")
+    cli.trainer.fit_loop.epoch_progress.current.completed = epoch
+    forget_features(cli.trainer)
+    measure_network(cli, path)
+
+
 def _quiet_lightning() -> None:
     """Leave out what Lightning says at every start and a user can do nothing about."""
     logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(
@@ -182,6 +235,8 @@ class FitCLI(LightningCLI):
 
     run_directory: RunDirectory
     claim: Claim | None = None
+    endings: Endings
+    recorder: RunRecorder
 
     def add_core_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """What a newcomer looks for first, the trainer's many options last."""
@@ -225,6 +280,7 @@ class FitCLI(LightningCLI):
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         """Parse the list given; LightningCLI would warn that sys.argv holds the command's name."""
         self.config = parser.parse_args(args)  # type: ignore[arg-type]
+        leave_other_options(parser, list(args or []), self.config)
 
     def before_instantiate_classes(self) -> None:
         """Claim the run directory before anything is built in vain."""
@@ -232,6 +288,11 @@ class FitCLI(LightningCLI):
         if self.config.trainer.max_epochs is None:
             raise UserError(
                 "trainer.max_epochs: say how many epochs to train; 0 measures the untrained network"
+            )
+        if self.config.trainer.max_epochs < 0 and self.config.trainer.max_steps < 0:
+            raise UserError(
+                "trainer.max_epochs=-1: the learning rate follows the length of training; say how "
+                "many epochs, or trainer.max_steps"
             )
         join_processes(self.config.trainer)
         avoid_slow_precision(self.config.trainer)
@@ -242,24 +303,36 @@ class FitCLI(LightningCLI):
                 self.run_directory.clean()
             self.see_same_experiment(self.run_directory)
 
+    def instantiate_classes(self) -> None:
+        """Build everything; what is refused leaves nothing behind."""
+        try:
+            super().instantiate_classes()
+        except Exception:
+            if self.claim is not None:
+                self.run_directory.undo()
+                self.claim.release()
+            raise
+
     def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:
         """A trainer whose logger, checkpoints and progress all belong to the run directory."""
         run, asked = self.run_directory, self.config.trainer
+        check_clusters(self.config_init.recovery, self.datamodule)
         logger: Any = False
         if not asked.fast_dev_run and rank_zero_only.rank == 0:  # type: ignore[attr-defined]
             identity = run.identify(self.config.seed_everything)
             settings = self.config.wandb
             logger = wandb_logger(run, identity, settings.mode, settings.project, self._resolved())
         progress = progress_callback()
+        self.recorder = RunRecorder(run, self.config.checkpoint_every)
+        self.endings = Endings(self._resolved()["trainer"].get("callbacks"))
         self.trainer_defaults["callbacks"] = [
-            StopOnSignal(),
             Resumption(),
             EpochSeed(self.config.seed_everything),
             *([] if asked.enable_progress_bar is False else [progress]),
-            *([] if asked.fast_dev_run else [RunRecorder(run, self.config.checkpoint_every)]),
+            *([] if asked.fast_dev_run else [self.recorder]),
             *([] if asked.fast_dev_run else [RunPictures(run)]),
         ]
-        return super().instantiate_trainer(
+        trainer = super().instantiate_trainer(
             logger=logger,
             enable_progress_bar=isinstance(progress, ProgressBar)
             and asked.enable_progress_bar is not False,
@@ -272,6 +345,15 @@ class FitCLI(LightningCLI):
             use_distributed_sampler=False,  # our loaders shard without padding
             enable_autolog_hparams=False,  # W&B gets the whole configuration instead
         )
+        # With max_steps Lightning would go on amid an epoch, and train a batch too many after a
+        # checkpoint of an epoch's end. Ours are all of that kind.
+        trainer.fit_loop._iteration_based_training = lambda: False  # type: ignore[method-assign]
+        callbacks: list[L.Callback] = trainer.callbacks  # type: ignore[attr-defined]
+        take_in(users_own(callbacks), run.checkpoints / "own")
+        if not asked.fast_dev_run:
+            callbacks.insert(0, self.endings)  # before all that measure or save
+        callbacks.insert(0, StopOnSignal())
+        return trainer
 
     def see_same_experiment(self, run: RunDirectory) -> None:
         """See that what is asked for is the experiment that a run directory holds, if any.

@@ -8,6 +8,7 @@ from typing import Any
 import lightning as L
 from lightning.pytorch.callbacks import Checkpoint
 
+from collapse_lit.callbacks.endings import is_last_epoch
 from collapse_lit.callbacks.thumbnails import keep_thumbnails
 from collapse_lit.measure.selection import select_epoch
 from collapse_lit.report.figures import run_figures, save_figure
@@ -39,8 +40,9 @@ class RunPictures(Checkpoint):
         if not trainer.is_global_zero or trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
         self._try(keep_thumbnails, self.run, trainer)
-        last = trainer.current_epoch + 1 == trainer.max_epochs
-        if last or self.drawing <= SHARE_OF_TIME * (time.monotonic() - self.started):
+        if is_last_epoch(trainer) or self.drawing <= SHARE_OF_TIME * (
+            time.monotonic() - self.started
+        ):
             before = time.monotonic()
             self._try(self._draw, trainer)
             self.drawing += time.monotonic() - before

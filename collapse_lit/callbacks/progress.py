@@ -1,9 +1,12 @@
 """Progress for a person at a terminal, and for a log file."""
 
 import sys
+from typing import Any
 
 import lightning as L
 from lightning.pytorch.callbacks import Checkpoint, RichProgressBar
+
+from collapse_lit.callbacks.monitor import monitors_of
 
 SHOWN = {
     "train/loss": "loss",
@@ -18,18 +21,44 @@ SHOWN = {
 
 def progress_callback() -> L.Callback:
     """A live bar in a terminal; one line an epoch where the output goes to a file or a pipe."""
-    return RichProgressBar() if sys.stdout.isatty() else EpochLines()
+    return MeasuredBar() if sys.stdout.isatty() else EpochLines()
+
+
+class MeasuredBar(RichProgressBar):
+    """Shows what was measured beside the next epoch, and no longer: Lightning keeps it on."""
+
+    def get_metrics(self, trainer: L.Trainer, pl_module: L.LightningModule) -> dict[str, Any]:
+        """What the bar shows, less the values of monitors that left the last epoch out."""
+        shown = super().get_metrics(trainer, pl_module)
+        for monitor in monitors_of(trainer):
+            if monitor.measured_epoch < trainer.current_epoch - 1:
+                for key in monitor.values:
+                    shown.pop(key, None)
+        return shown
 
 
 class EpochLines(Checkpoint):
-    """Prints the main numbers of each measured epoch, after all monitors have logged theirs."""
+    """Prints the epoch's loss and what was measured in it, after all monitors have measured."""
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Print one line on rank 0."""
-        metrics = trainer.callback_metrics  # a collective under DDP: on all ranks
-        found = [f"{name} {metrics[key]:.4g}" for key, name in SHOWN.items() if key in metrics]
+        values = epoch_values(trainer)
+        found = [f"{name} {values[key]:.4g}" for key, name in SHOWN.items() if key in values]
         if trainer.is_global_zero:
             print(
                 f"epoch {trainer.current_epoch:>3} of {trainer.max_epochs}  {'  '.join(found)}",
                 flush=True,
             )
+
+
+def epoch_values(trainer: L.Trainer) -> dict[str, float]:
+    """At the end of an epoch: its loss, and what was measured in it; Lightning keeps older values.
+
+    A collective under DDP: for all ranks.
+    """
+    loss = trainer.callback_metrics.get("train/loss")
+    values = {} if loss is None else {"train/loss": float(loss)}
+    for monitor in monitors_of(trainer):
+        if monitor.measured_epoch == trainer.current_epoch:
+            values |= monitor.values
+    return values

@@ -41,6 +41,8 @@ class RunRecorder(ModelCheckpoint):
         )
         self.run = run
         self.row: Row = {}
+        self.epoch = -1
+        self.loss: float | None = None
         self.seconds_before = 0.0
         self.started = time.monotonic()
 
@@ -50,13 +52,23 @@ class RunRecorder(ModelCheckpoint):
         return "RunRecorder"
 
     def state_dict(self) -> dict[str, Any]:
-        """The last measured row and the training time so far, in plain types."""
-        return {"row": self.row, "wall_seconds": self.wall_seconds}
+        """The last measured row, the epoch's loss and the training time so far, in plain types."""
+        return {"row": self.row, "loss": self.loss, "wall_seconds": self.wall_seconds}
+
+    def on_load_checkpoint(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Note the checkpoint's epoch: the last measured one may be older."""
+        self.epoch = checkpoint["epoch"]
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take up where the checkpoint was written."""
         self.row = state_dict["row"]
+        self.loss = state_dict.get("loss")
+        if self.loss is None and self.row.get("epoch") == self.epoch:
+            self.loss = self.row.get("train/loss")  # checkpoints of before have it there alone
         self.seconds_before = state_dict["wall_seconds"]
+        self.started = time.monotonic()
 
     @property
     def wall_seconds(self) -> float:
@@ -73,7 +85,7 @@ class RunRecorder(ModelCheckpoint):
         """Bring the history, the summary and W&B to where the checkpoint is."""
         self.started = time.monotonic()
         if trainer.is_global_zero:
-            lost = self.run.forget_history_after(self.row.get("epoch", -1))
+            lost = self.run.forget_history_after(self.epoch)
             if lost:
                 rank_zero_info(
                     f"{lost} epochs of {self.run.history} lie beyond the checkpoint and are redone"
@@ -104,13 +116,14 @@ class RunRecorder(ModelCheckpoint):
     def _take_row(self, trainer: L.Trainer) -> list[Monitor]:
         """Set the row to what was measured in this epoch, if anything was, and say by whom."""
         measured = [m for m in monitors_of(trainer) if m.measured_epoch == trainer.current_epoch]
-        loss = trainer.callback_metrics.get("train/loss")  # a collective under DDP: on all ranks
-        if loss is None and self.row.get("epoch") == trainer.current_epoch:
-            loss = self.row.get("train/loss")  # of the checkpoint that is measured again
+        if trainer.state.fn != "validate":
+            loss = trainer.callback_metrics.get("train/loss")  # a collective: on all ranks
+            self.loss = None if loss is None else float(loss)
+            self.epoch = trainer.current_epoch
         if measured:
             self.row = {"epoch": trainer.current_epoch}
-            if loss is not None:
-                self.row["train/loss"] = float(loss)
+            if self.loss is not None and self.epoch == trainer.current_epoch:
+                self.row["train/loss"] = self.loss
             for monitor in measured:
                 self.row |= monitor.values
                 for key in OF_COARSE_CLASSES:
@@ -129,6 +142,10 @@ class RunRecorder(ModelCheckpoint):
     def _keep_row(self, trainer: L.Trainer, measured: list[Monitor]) -> None:
         """History and summary of the measured epoch, from rank 0."""
         if measured and trainer.is_global_zero:
+            rows = self.run.read_history()
+            if trainer.state.fn == "validate" and rows and rows[-1]["epoch"] == self.row["epoch"]:
+                # Not all monitors had measured it. After a kill in between it is measured again.
+                self.run.forget_history_after(self.row["epoch"] - 1)
             self.run.append_history(self.row)
             self._write_summary()
 

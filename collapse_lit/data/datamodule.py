@@ -10,10 +10,10 @@ from torch import Tensor
 
 from collapse_lit.data.labelled import LabelledImages, Split
 from collapse_lit.data.loader import CleanLoader, EpochSampler, TrainLoader, fits_device
-from collapse_lit.data.sources import GaussianMixture, load_source
+from collapse_lit.data.sources import GaussianMixture, class_names, load_source
 from collapse_lit.data.transforms import Augmentation, channel_statistics, normaliser
 from collapse_lit.errors import UserError
-from collapse_lit.hierarchy import Hierarchy, make_hierarchy, split_classes
+from collapse_lit.hierarchy import Hierarchy, make_hierarchy, split_classes, split_names
 
 
 class CoarseDataModule(LightningDataModule):
@@ -145,21 +145,28 @@ class CoarseDataModule(LightningDataModule):
 
     @cached_property
     def _loaded(self) -> tuple[LabelledImages, Hierarchy]:
+        known = class_names(self.source, self.root, self.gaussian)
+        if known is not None:  # a mistake in the label map shows before images are decoded
+            self._group(known)
         data = load_source(
             self.source, self.root, self.image_size, self.gaussian, self.num_coarse_asked, self.seed
         )
-        parents = None
+        hierarchy = self._group(data.fine_names)
         if self.split > 1:
             args = (data.fine_names, self.split)
-            train, names, parents = split_classes(data.train.labels, *args, seed=self.seed)
+            train, names, _ = split_classes(data.train.labels, *args, seed=self.seed)
             test, _, _ = split_classes(data.test.labels, *args, seed=self.seed + 1)
             data = LabelledImages(
                 Split(data.train.images, train), Split(data.test.images, test), names
             )
-        hierarchy = make_hierarchy(
-            data.fine_names, self.coarse_rule, self.num_coarse_asked, self.seed, parents
-        )
         return data, hierarchy
+
+    def _group(self, names: tuple[str, ...]) -> Hierarchy:
+        """The hierarchy over the classes of these names, after random splitting."""
+        parents = None
+        if self.split > 1:
+            names, parents = split_names(names, self.split)
+        return make_hierarchy(names, self.coarse_rule, self.num_coarse_asked, self.seed, parents)
 
     def _place(self) -> tuple[int, int, torch.device]:
         """Rank, world size and device of this process."""

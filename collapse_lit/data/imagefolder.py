@@ -87,12 +87,12 @@ def list_images(folder: Path, key: str = "data.root") -> Listing:
     Raises:
         UserError: if there are no class folders, or one holds no image.
     """
-    class_folders = sorted(p for p in folder.iterdir() if p.is_dir() and p.name[0] != ".")
-    if not class_folders:
+    folders = class_folders(folder)
+    if not folders:
         raise UserError(f"{key}: {folder} holds no class folders")
     files: list[Path] = []
     labels: list[int] = []
-    for label, class_folder in enumerate(class_folders):
+    for label, class_folder in enumerate(folders):
         found = sorted(
             path
             for path in class_folder.rglob("*")
@@ -102,7 +102,12 @@ def list_images(folder: Path, key: str = "data.root") -> Listing:
             raise UserError(f"{key}: {class_folder} holds no images ({', '.join(IMG_EXTENSIONS)})")
         files += found
         labels += [label] * len(found)
-    return Listing(folder, files, labels, tuple(p.name for p in class_folders))
+    return Listing(folder, files, labels, tuple(p.name for p in folders))
+
+
+def class_folders(folder: Path) -> list[Path]:
+    """The class folders of one set, in alphabetical order."""
+    return sorted(p for p in folder.iterdir() if p.is_dir() and p.name[0] != ".")
 
 
 def cached_images(root: Path, listing: Listing, image_size: int | None) -> Tensor:

@@ -9,12 +9,14 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 from torch import Tensor
 
-from collapse_lit.data.imagefolder import load_imagefolder
+from collapse_lit.data.imagefolder import class_folders, load_imagefolder
 from collapse_lit.data.labelled import LabelledImages, Split
 from collapse_lit.data.torchvision_sets import TORCHVISION_SETS, load_torchvision
 from collapse_lit.errors import UserError
 
 SOURCES = ("digits", *TORCHVISION_SETS, "imagefolder", "gaussian")
+
+DIGITS = tuple(str(digit) for digit in range(10))
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,21 @@ def load_source(
     )
 
 
+def class_names(
+    source: str, root: Path, gaussian: GaussianMixture | None = None
+) -> tuple[str, ...] | None:
+    """Names of the fine classes where they are known without loading, so that a label map can be
+    checked before. None for torchvision's data sets, whose files have them.
+    """
+    if source == "digits":
+        return DIGITS
+    if source == "gaussian":
+        return mixture_names(gaussian or GaussianMixture())
+    if source == "imagefolder" and (root / "train").is_dir():
+        return tuple(folder.name for folder in class_folders(root / "train"))
+    return None
+
+
 def load_handwritten_digits() -> LabelledImages:
     """The 1,797 handwritten digits inside scikit-learn, 8×8: 1,297 to train on, 500 to test."""
     digits = load_digits()
@@ -89,7 +106,7 @@ def load_handwritten_digits() -> LabelledImages:
     return LabelledImages(
         train=Split(images[train], labels[train]),
         test=Split(images[test], labels[test]),
-        fine_names=tuple(str(digit) for digit in range(10)),
+        fine_names=DIGITS,
     )
 
 
@@ -106,7 +123,6 @@ def draw_mixture(mixture: GaussianMixture, num_coarse: int, seed: int) -> Labell
         )
     generator = torch.Generator().manual_seed(seed)
     centres = mixture_centres(mixture, num_coarse, generator)
-    names = tuple(f"class{i}" for i in range(mixture.num_fine))
 
     def draw(per_class: int) -> Split:
         labels = torch.arange(mixture.num_fine).repeat_interleave(per_class)
@@ -115,7 +131,12 @@ def draw_mixture(mixture: GaussianMixture, num_coarse: int, seed: int) -> Labell
         return Split(centres[labels] + noise, labels)
 
     train = draw(mixture.per_class)
-    return LabelledImages(train, draw(max(1, mixture.per_class // 2)), names)
+    return LabelledImages(train, draw(max(1, mixture.per_class // 2)), mixture_names(mixture))
+
+
+def mixture_names(mixture: GaussianMixture) -> tuple[str, ...]:
+    """Names of its fine classes."""
+    return tuple(f"class{i}" for i in range(mixture.num_fine))
 
 
 def mixture_centres(

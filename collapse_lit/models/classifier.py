@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from collapse_lit.errors import UserError
 from collapse_lit.models.backbones import make_backbone
 from collapse_lit.models.muon import Muon
-from collapse_lit.models.schedule import THIRDS, ScheduleName, schedule
+from collapse_lit.models.schedule import THIRDS, ScheduleName, schedule, steps_of_training
 
 IMAGES_TO_START_FROM = 5000
 
@@ -107,7 +107,7 @@ class CoarseClassifier(L.LightningModule):
             if filter_lr is None
             else Muon(self, filter_lr=filter_lr, **of_sgd)
         )
-        total = int(self.trainer.estimated_stepping_batches)
+        total = steps_of_training(self.trainer)
         factor = schedule(self.hparams["schedule"], total, self.hparams["milestones"])
         by_step = {
             "scheduler": torch.optim.lr_scheduler.LambdaLR(optimizer, factor),

@@ -5,6 +5,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Literal
 
+import lightning as L
+
 ScheduleName = Literal["multistep", "onecycle", "cosine", "constant"]
 THIRDS = (1 / 3, 2 / 3)  # Papyan, Han, Donoho 2020
 
@@ -44,3 +46,16 @@ def schedule(
     }
     factor = factors[name]
     return lambda step: factor(min((step + 0.5) / total_steps, 1.0))
+
+
+def steps_of_training(trainer: L.Trainer) -> int:
+    """Optimiser steps that the schedule is made for: those of all ``max_epochs``.
+
+    ``max_steps`` ends a training there and leaves its learning rate as it is, so that a start with
+    a larger limit goes on with the same training. Without ``max_epochs`` it is the length.
+    """
+    steps = trainer.estimated_stepping_batches  # also counts the batches of an epoch
+    if trainer.max_epochs is None or trainer.max_epochs < 0:
+        return int(steps)
+    in_epoch = math.ceil(trainer.num_training_batches / trainer.accumulate_grad_batches)
+    return in_epoch * max(trainer.max_epochs, 1)

@@ -1,10 +1,12 @@
 """The run directory: what a run leaves on disk, and how it survives a kill at any moment."""
 
+import contextlib
 import io
 import json
 import math
 import os
 import secrets
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping
@@ -43,6 +45,8 @@ class RunDirectory:
         self.thumbnails = self.snapshots / "thumbnails.npz"
         self.figures = self.path / "figures"
         self.report = self.path / "report.html"
+        self._before: set[Path] = set()
+        self._made: list[Path] = []
 
     def create(self) -> None:
         """Make the directory and see that it can be written to.
@@ -50,6 +54,8 @@ class RunDirectory:
         Raises:
             UserError: It cannot, or what it holds already cannot.
         """
+        self._before = set(self.path.iterdir()) if self.path.is_dir() else set()
+        self._made = [path for path in (self.path, *self.path.parents) if not path.exists()]
         try:
             for folder in (self.path, self.checkpoints, self.snapshots, self.figures):
                 folder.mkdir(parents=True, exist_ok=True)
@@ -63,6 +69,23 @@ class RunDirectory:
                 f"run_dir: cannot write to {error.filename} ({error.strerror}); put this right, or "
                 "choose another run_dir"
             ) from error
+
+    def undo(self) -> None:
+        """Remove what was made here since :meth:`create`, unless an epoch or a measurement is kept.
+
+        For the one process that writes now: a start that is refused leaves no skeleton.
+        """
+        if self.history.exists() or any(self.checkpoints.rglob("*.ckpt")):
+            return
+        made = set(self.path.iterdir()) - self._before if self.path.is_dir() else set()
+        for path in made:
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # another process has put something there
+            for folder in self._made:
+                folder.rmdir()
 
     def clean(self) -> None:
         """Remove what killed processes had begun to write; for the one process that writes now."""

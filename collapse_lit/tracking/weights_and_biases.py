@@ -29,10 +29,11 @@ class RunLogger(WandbLogger):
     Args:
         experiment: The W&B run.
         reached: The last measured epoch that W&B has from earlier starts, or -1.
+        save_dir: Where Lightning's profilers and callbacks put files of theirs.
     """
 
-    def __init__(self, experiment: Any, reached: int = -1) -> None:
-        super().__init__(experiment=experiment)
+    def __init__(self, experiment: Any, reached: int = -1, save_dir: str | Path = ".") -> None:
+        super().__init__(experiment=experiment, save_dir=save_dir)
         self.reached = reached
         self._warned = False
 
@@ -148,7 +149,7 @@ def _start(
     experiment.define_metric(MEASURED, hidden=True)
     if mode == "online":  # what the server has counts, not what was on its way there
         reached = int(experiment.summary.get(MEASURED, -1))
-    return RunLogger(experiment, reached)
+    return RunLogger(experiment, reached, run.path)
 
 
 def epoch_reached(run: RunDirectory, wandb_id: str) -> int:

@@ -1,13 +1,14 @@
 """What a scheduler does to a run: ask it to stop, or start it twice."""
 
 import signal
+import time
 from pathlib import Path
 
 import pytest
 from reliability.processes import VECTORS
 
 from collapse_lit.cli import main
-from collapse_lit.errors import EXIT_STOPPED
+from collapse_lit.errors import EXIT_INTERRUPTED, EXIT_STOPPED
 from collapse_lit.tracking.checkpoints import newest_checkpoint
 
 
@@ -40,3 +41,53 @@ def test_a_second_process_in_the_same_directory_is_refused(start, tmp_path: Path
     process.send(signal.SIGKILL)
     process.end()
     assert main(["fit", *arguments]) == 0  # a kill leaves no lock behind
+
+
+@pytest.mark.slow
+def test_ctrl_c_says_what_the_same_command_does(start, tmp_path: Path) -> None:
+    arguments = [*VECTORS, "--trainer.max_epochs", "200"]
+    process = start(tmp_path / "run", *arguments)
+    process.wait_for_epochs(2)
+    process.send(signal.SIGINT)
+    assert process.end(seconds=30) == EXIT_INTERRUPTED, process.printed
+    done = len(process.run.read_history())
+    assert f"stopped by Ctrl-C with {done} epochs done; the same command goes on" in process.printed
+    assert newest_checkpoint(process.run) == process.run.last_checkpoint
+    for said in ("Traceback", "KeyboardInterrupt", "graceful"):
+        assert said not in process.printed
+    again = [*VECTORS, "--trainer.max_epochs", str(done + 1)]
+    process, whole = start(tmp_path / "run", *again), start(tmp_path / "whole", *again)
+    assert (process.end(), whole.end()) == (0, 0), process.printed
+    assert process.run.history.read_bytes() == whole.run.history.read_bytes()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("times", [1, 2])
+def test_ctrl_c_while_measuring_waits_once(start, tmp_path: Path, times: int) -> None:
+    process = start(tmp_path / "run", *VECTORS, "--trainer.max_epochs", "200", traced=True)
+    process.wait_for_epochs(1)
+    while process.phase != "measuring":
+        assert process.is_alive
+        time.sleep(0.001)
+    for _ in range(times):
+        process.send(signal.SIGINT)
+        time.sleep(0.02)
+    assert process.end(seconds=30) == EXIT_INTERRUPTED, process.printed
+    assert "Ctrl-C again stops at once" in process.printed
+    assert "epochs done; the same command goes on" in process.printed
+    assert "Traceback" not in process.printed
+    rows = process.run.read_history()
+    assert [row["epoch"] for row in rows] == list(range(len(rows)))
+    assert not list(process.run.path.rglob("*.ckpt.*"))
+
+
+@pytest.mark.slow
+def test_ctrl_c_at_the_start_is_no_failure(start, tmp_path: Path) -> None:
+    process = start(tmp_path / "run", *VECTORS, "--trainer.max_epochs", "2", traced=True)
+    while process.phase != "starting":
+        time.sleep(0.001)
+    time.sleep(0.2)
+    process.send(signal.SIGINT)
+    assert process.end(seconds=30) == EXIT_INTERRUPTED, process.printed
+    assert "stopped by Ctrl-C" in process.printed
+    assert "Traceback" not in process.printed
