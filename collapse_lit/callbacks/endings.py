@@ -9,10 +9,10 @@ import lightning as L
 from lightning.pytorch.callbacks import Checkpoint, EarlyStopping, ModelSummary, ProgressBar
 from lightning.pytorch.callbacks.timer import Timer
 
+from collapse_lit.callbacks.last_epoch import UNLIMITED, ends_now, out_of_steps, stops_early
 from collapse_lit.callbacks.users_own import users_own
 from collapse_lit.errors import UserError
 
-UNLIMITED = -1  # Lightning's word for no max_steps and no max_epochs
 MAX_TIME = "trainer.max_time"
 
 
@@ -144,26 +144,6 @@ def is_cut(trainer: L.Trainer) -> bool:
     progress = trainer.fit_loop.epoch_loop.batch_progress
     whole = progress.is_last_batch or progress.current.ready >= trainer.num_training_batches
     return not whole and ends_now(trainer)
-
-
-def ends_now(trainer: L.Trainer) -> bool:
-    """Whether something other than ``max_epochs`` ends the training here."""
-    return stops_early(trainer) or out_of_steps(trainer)
-
-
-def stops_early(trainer: L.Trainer) -> bool:
-    """Whether a callback has asked the training to stop, and it does."""
-    return trainer.should_stop and trainer.fit_loop._can_stop_early
-
-
-def out_of_steps(trainer: L.Trainer) -> bool:
-    """Whether ``max_steps`` is reached."""
-    return trainer.max_steps != UNLIMITED and trainer.global_step >= trainer.max_steps
-
-
-def is_last_epoch(trainer: L.Trainer) -> bool:
-    """At the end of an epoch: whether no other one follows it."""
-    return trainer.current_epoch + 1 == trainer.max_epochs or ends_now(trainer)
 
 
 def stopped_by(trainer: L.Trainer) -> str:

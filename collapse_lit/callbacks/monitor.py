@@ -16,6 +16,7 @@ from collapse_lit.callbacks.clean_pass import (
     forget_features,
     measuring_group,
 )
+from collapse_lit.callbacks.last_epoch import is_last_epoch
 from collapse_lit.callbacks.loaders import Loaders
 from collapse_lit.callbacks.weights import kept_fingerprint
 from collapse_lit.errors import UserError
@@ -46,6 +47,7 @@ class Monitor(L.Callback):
     Attributes:
         values: What the last measured epoch gave, in float64, by metric name.
         measured_epoch: That epoch, or -1.
+        promised: Names of all that it is going to log.
         views: What it reads beside the images of a split, "train" or "test".
         pictures: Arrays of the last measured epoch that figures are drawn from, the same on all
             ranks.
@@ -73,7 +75,7 @@ class Monitor(L.Callback):
         self.values: dict[str, float] = {}
         self.measured_epoch = -1
         self.pictures: dict[str, Any] = {}
-        self._promised: tuple[str, ...] = ()
+        self.promised: tuple[str, ...] = ()
         self._measured_weights = ""
         self._has_trained = False
         self._told: set[str] = set()
@@ -119,8 +121,8 @@ class Monitor(L.Callback):
             UserError: What was asked cannot be measured.
         """
         self._rehearse(trainer, pl_module)
-        _check_early_stopping(trainer, self._promised, self.every_n_epochs)
-        for key in self._promised:  # until an epoch is measured, a monitored key is nan
+        _check_early_stopping(trainer, self.promised, self.every_n_epochs)
+        for key in self.promised:  # until an epoch is measured, a monitored key is nan
             trainer.callback_metrics.setdefault(key, torch.tensor(math.nan))
 
     def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -138,14 +140,12 @@ class Monitor(L.Callback):
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Measure every ``every_n_epochs`` epochs, and after the last one where that is known."""
         if (trainer.current_epoch + 1) % self.every_n_epochs == 0 or is_last_epoch(trainer):
-            self._run(trainer, pl_module, trainer.current_epoch)
-            self._log(pl_module)
+            self._run(trainer, pl_module)
 
     def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Measure in ``Trainer.validate``; within training the end of the epoch is the place."""
         if trainer.state.fn == "validate":
-            self._run(trainer, pl_module, trainer.current_epoch)
-            self._log(pl_module)
+            self._run(trainer, pl_module)
 
     def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Measure what training leaves, unless the last epoch's measurement was of that.
@@ -162,7 +162,7 @@ class Monitor(L.Callback):
             [self.measured_epoch != epoch or weights != self._measured_weights], dtype=torch.int64
         ).to(trainer.strategy.root_device)
         if int(max_over_ranks(other, measuring_group(trainer))):
-            self._run(trainer, pl_module, epoch)
+            self._measure(trainer, pl_module, epoch)
             self._log_after_training(trainer)
 
     def _asked(self, trainer: L.Trainer) -> Asked:
@@ -178,9 +178,17 @@ class Monitor(L.Callback):
     def _rehearse(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         first, _ = clean_features(trainer, pl_module, self._asked(trainer), self, only=1)
         self.check(first, find_layer(pl_module, self.layer))
-        self._promised = self._named(self.keys(first))
+        self.promised = self._named(self.keys(first))
 
-    def _run(self, trainer: L.Trainer, pl_module: L.LightningModule, epoch: int) -> None:
+    def _run(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Measure, and log within Lightning's own hooks."""
+        self._measure(trainer, pl_module, trainer.current_epoch)
+        shown = {self._name(key) for key in self.shown_in_progress_bar}
+        for name, value in self.values.items():
+            # Every rank has the same value; Lightning would ask each time whether to reduce it.
+            pl_module.log(name, value, prog_bar=name in shown, sync_dist=True, reduce_fx="max")
+
+    def _measure(self, trainer: L.Trainer, pl_module: L.LightningModule, epoch: int) -> None:
         """Take the pass and measure; what allows no measurement is nan, and training goes on."""
         splits, weights = clean_features(trainer, pl_module, self._asked(trainer), self)
         head = find_layer(pl_module, self.layer)
@@ -189,16 +197,9 @@ class Monitor(L.Callback):
             self.values = {self._name(key): value for key, value in found.items()}
         except ValueError as error:
             self.warn(str(error))
-            keys = dict.fromkeys((*self.values, *self._promised, *self._named(self.keys(splits))))
+            keys = dict.fromkeys((*self.values, *self.promised, *self._named(self.keys(splits))))
             self.values = dict.fromkeys(keys, math.nan)
         self.measured_epoch, self._measured_weights = epoch, weights
-
-    def _log(self, pl_module: L.LightningModule) -> None:
-        """Log within Lightning's own hooks."""
-        shown = {self._name(key) for key in self.shown_in_progress_bar}
-        for name, value in self.values.items():
-            # Every rank has the same value; Lightning would ask each time whether to reduce it.
-            pl_module.log(name, value, prog_bar=name in shown, sync_dist=True, reduce_fx="max")
 
     def _log_after_training(self, trainer: L.Trainer) -> None:
         """Log where Lightning's own hooks no longer do."""
@@ -226,17 +227,6 @@ def monitors_of(trainer: L.Trainer) -> list[Monitor]:
     return [callback for callback in callbacks if isinstance(callback, Monitor)]
 
 
-def is_last_epoch(trainer: L.Trainer) -> bool:
-    """Whether the epoch that ends is known to be the last one."""
-    done, steps = trainer.current_epoch + 1, trainer.global_step
-    if trainer.max_epochs not in (None, -1) and done >= trainer.max_epochs:
-        return True
-    if trainer.max_steps != -1 and steps >= trainer.max_steps:
-        return True
-    least = done >= (trainer.min_epochs or 0) and steps >= (trainer.min_steps or 0)
-    return trainer.should_stop and least
-
-
 def _check_early_stopping(trainer: L.Trainer, keys: Sequence[str], every_n_epochs: int) -> None:
     """See that early stopping is not ended by a key that has no value yet.
 
@@ -244,7 +234,12 @@ def _check_early_stopping(trainer: L.Trainer, keys: Sequence[str], every_n_epoch
         UserError: It would be, at the first epoch.
     """
     stopping: list[Any] = trainer.early_stopping_callbacks
-    asked = [callback.monitor for callback in stopping if callback.monitor in keys]
+    asked = [
+        callback.monitor
+        for callback in stopping
+        # `fit` lets it pass over epochs that are not measured
+        if callback.monitor in keys and "_should_skip_check" not in vars(callback)
+    ]
     if asked and every_n_epochs > 1:
         raise UserError(
             f"EarlyStopping on {asked[0]} needs it at each epoch, and it is measured every "

@@ -8,7 +8,7 @@ from typing import Any
 import lightning as L
 from lightning.pytorch.callbacks import Checkpoint
 
-from collapse_lit.callbacks.endings import is_last_epoch
+from collapse_lit.callbacks.last_epoch import is_last_epoch
 from collapse_lit.callbacks.thumbnails import keep_thumbnails
 from collapse_lit.measure.selection import select_epoch
 from collapse_lit.report.figures import run_figures, save_figure

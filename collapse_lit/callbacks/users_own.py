@@ -58,7 +58,7 @@ def is_measured(trainer: L.Trainer, callback: Any) -> bool:
     if key is None:
         return True
     for monitor in monitors:
-        if key in monitor.values:
+        if key in monitor.promised:
             return monitor.measured_epoch == trainer.current_epoch
     known = trainer.callback_metrics
     if key in known:
