@@ -1,18 +1,17 @@
 """The W&B side of a run: the same run after every restart, never a prompt, never a crash."""
 
 import contextlib
-import netrc
 import os
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
-from urllib.parse import urlsplit
+from typing import Any
 
 from lightning.pytorch.loggers import Logger, WandbLogger
 
 from collapse_lit.tracking.run_directory import Row, RunDirectory
 from collapse_lit.tracking.wandb_files import forget_empty, history_rows
+from collapse_lit.tracking.wandb_options import WandbOptions, has_key, init_arguments
 
 # Everything that is measured once an epoch is drawn against it.
 BY_EPOCH = ("train/*", "test/*", "collapse*", "recovery/*", "figures/*")
@@ -82,8 +81,7 @@ class RunLogger(WandbLogger):
 def wandb_logger(
     run: RunDirectory,
     identity: Mapping[str, Any],
-    mode: Literal["auto", "online", "offline", "disabled"],
-    project: str,
+    options: WandbOptions,
     config: Mapping[str, Any],
 ) -> RunLogger | bool:
     """A logger bound to the run's own id; False when disabled, or when W&B cannot start.
@@ -91,19 +89,23 @@ def wandb_logger(
     Args:
         run: W&B keeps its files in ``run.path / "wandb"``, offline too.
         identity: Content of ``run.json``.
-        mode: "auto" is online where a key is found, else offline.
-        project: W&B project.
+        options: What was asked for.
         config: The whole configuration, shown in W&B.
     """
-    if mode == "auto":
-        mode = "online" if has_key() else "offline"
-    if mode == "disabled":
+    if options.mode == "disabled":
         return False
-    for tried in dict.fromkeys((mode, "offline")):
+    try:
+        arguments = init_arguments(options, identity["name"])
+    except Exception as error:
+        warnings.warn(f"W&B cannot start ({error}); training does", stacklevel=2)
+        return False
+    if arguments["mode"] == "disabled":
+        return False
+    for mode in dict.fromkeys((arguments["mode"], "offline")):
         try:
-            return _start(run, identity, tried, project, config)
+            return _start(run, identity, {**arguments, "mode": mode}, config)
         except Exception as error:
-            warnings.warn(f"W&B cannot start {tried} ({error!r}); training does", stacklevel=2)
+            warnings.warn(f"W&B cannot start {mode} ({error!r}); training does", stacklevel=2)
             _forget_failed_start()
     return False
 
@@ -117,19 +119,20 @@ def _forget_failed_start() -> None:
 
 
 def _start(
-    run: RunDirectory, identity: Mapping[str, Any], mode: Any, project: str, config: Any
+    run: RunDirectory, identity: Mapping[str, Any], arguments: Mapping[str, Any], config: Any
 ) -> RunLogger:
     import wandb
 
+    online = arguments["mode"] != "offline"
+    if online and not has_key():
+        raise LookupError("W&B finds no key; `wandb login` saves one")  # W&B itself would ask
     forget_empty(run.path / "wandb")
     reached = epoch_reached(run, identity["wandb_id"])
     experiment = wandb.init(
-        project=os.environ.get("WANDB_PROJECT", project),
-        name=identity["name"],
+        **arguments,
         id=identity["wandb_id"],
         dir=run.path,
         resume="allow",
-        mode=mode,
         config=dict(config),
         allow_val_change=True,
         settings=wandb.Settings(
@@ -146,7 +149,7 @@ def _start(
     for name in BY_EPOCH:
         experiment.define_metric(name, step_metric="epoch")
     experiment.define_metric(MEASURED, hidden=True)
-    if mode == "online":  # what the server has counts, not what was on its way there
+    if online:  # what the server has counts, not what was on its way there
         reached = int(experiment.summary.get(MEASURED, -1))
     return RunLogger(experiment, reached)
 
@@ -162,17 +165,3 @@ def finish(loggers: Iterable[Logger]) -> None:
     for logger in loggers:
         if isinstance(logger, RunLogger):
             logger.finish()
-
-
-def has_key() -> bool:
-    """Whether W&B would find a key without asking: in the environment, or from ``wandb login``."""
-    if os.environ.get("WANDB_MODE") in ("offline", "disabled", "dryrun"):
-        return False
-    if os.environ.get("WANDB_API_KEY"):
-        return True
-    server = os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")
-    try:
-        known = netrc.netrc(os.environ.get("NETRC"))
-    except (OSError, netrc.NetrcParseError):
-        return False
-    return known.authenticators(urlsplit(server).netloc) is not None

@@ -48,6 +48,53 @@ def who_is_named(run: RunDirectory) -> list[Path]:
 
 
 @pytest.mark.slow
+def test_after_wandb_login_a_run_is_online_and_nothing_is_said_about_offline(
+    start, tmp_path: Path, server: WandbServer
+) -> None:
+    home, address = tmp_path / "home", server.switch_on()
+    home.mkdir()
+    mine = {name: value for name, value in os.environ.items() if not name.startswith("WANDB")}
+    log_in = [sys.executable, "-m", "wandb", "login", "--host", address, KEY]
+    subprocess.run(log_in, env=mine | {"HOME": str(home)}, check=True, capture_output=True)
+    arguments = [*VECTORS, "--wandb.mode", "auto", "--trainer.max_epochs", "1"]
+    process = start(tmp_path / "run", *arguments, HOME=str(home))
+    assert process.end() == 0, process.printed
+    assert "offline" not in process.printed
+    assert "W&B failed" not in process.printed
+    assert measured(server.rows) == [0]
+    assert [path.name for path in (process.run.path / "wandb").glob("offline*")] == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["auto", "disabled"])
+def test_disabled_leaves_nothing_of_w_and_b(start, tmp_path: Path, mode: str) -> None:
+    environment = {"WANDB_MODE": "disabled" if mode == "auto" else "offline"}
+    arguments = [*VECTORS, "--wandb.mode", mode, "--trainer.max_epochs", "1"]
+    process = start(tmp_path / "run", *arguments, **environment)
+    assert process.end() == 0, process.printed
+    assert "W&B" not in process.printed
+    assert "wandb" not in process.printed
+    assert not (process.run.path / "wandb").exists()
+
+
+@pytest.mark.slow
+def test_online_without_a_key_is_never_a_question(start, tmp_path: Path) -> None:
+    process = start(tmp_path / "run", *ARGUMENTS, "1", HOME=str(tmp_path), WANDB_API_KEY="")
+    assert process.end() == 0, process.printed
+    assert "W&B finds no key; `wandb login` saves one" in process.printed
+    assert measured(local_rows(process.run)) == [0]
+
+
+@pytest.mark.slow
+def test_a_mode_that_w_and_b_does_not_know_is_a_warning(start, tmp_path: Path) -> None:
+    arguments = [*VECTORS, "--wandb.mode", "auto", "--trainer.max_epochs", "1"]
+    process = start(tmp_path / "run", *arguments, WANDB_MODE="ofline")
+    assert process.end() == 0, process.printed
+    assert process.printed.count("W&B cannot start") == 1
+    assert measured(process.run.read_history()) == [0]
+
+
+@pytest.mark.slow
 def test_without_a_network_a_run_is_kept_for_later(start, tmp_path: Path) -> None:
     process = start(
         tmp_path / "run", *ARGUMENTS, "2", WANDB_BASE_URL="http://127.0.0.1:9", **ONLINE
