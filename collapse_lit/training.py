@@ -33,7 +33,7 @@ from collapse_lit.tracking.claim import Claim
 from collapse_lit.tracking.continuation import check_nothing_measured, check_same_experiment
 from collapse_lit.tracking.run_directory import RunDirectory, write_whole
 from collapse_lit.tracking.wandb_options import WandbOptions
-from collapse_lit.tracking.weights_and_biases import finish, wandb_logger
+from collapse_lit.tracking.weights_and_biases import finish, show_report, wandb_logger
 
 DESCRIPTION = """Train a network on coarse labels only; after each epoch, measure how far its
 features have collapsed onto them, and how well the hidden fine classes can be recovered from them.
@@ -104,6 +104,7 @@ def run_of(cli: "FitCLI") -> Iterator[None]:
         if cli.trainer.is_global_zero:
             build_report(run.path)
             print_summary(run)
+            show_report(cli.trainer.loggers, run)
     except OSError as error:
         if not _is_in(run, error.filename):
             raise
@@ -112,6 +113,7 @@ def run_of(cli: "FitCLI") -> Iterator[None]:
             "right, and the same command goes on"
         ) from error
     finally:
+        finish(cli.trainer.loggers)
         if cli.claim is not None:
             cli.claim.release()
 
@@ -133,8 +135,6 @@ def _train(cli: "FitCLI") -> None:
             trainer.fit(cli.model, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     except SIGTERMException as error:  # came while Lightning's own handler was still there
         raise RunStopped(trainer.is_global_zero) from error
-    finally:
-        finish(trainer.loggers)
 
 
 def write_config(cli: "FitCLI") -> None:

@@ -12,14 +12,23 @@ from lightning.pytorch.loggers import Logger, WandbLogger
 from collapse_lit.tracking.run_directory import Row, RunDirectory
 from collapse_lit.tracking.wandb_files import forget_empty, history_rows
 from collapse_lit.tracking.wandb_options import WandbOptions, has_key, init_arguments
+from collapse_lit.tracking.wandb_points import points_table, staged_in
+from collapse_lit.tracking.wandb_summary import HEADLINE, numbers, summary_values
 
+# The headline once more, under a name without a prefix: W&B puts those into its section "Charts",
+# which comes before all others; those are in the order of the alphabet.
+FIRST_PANEL = "headline"
 # Everything that is measured once an epoch is drawn against it.
-BY_EPOCH = ("train/*", "test/*", "collapse*", "recovery/*", "figures/*")
+BY_EPOCH = (
+    *(FIRST_PANEL, "train/*", "test/*", "collapse*", "recovery/*", "figures/*", "report/*"),
+)
 # Seconds to upload what is left at the end, of the thirty that SLURM leaves a process to stop. What
 # does not get through in time is on disk, for `wandb sync`. WANDB_FINISH_TIMEOUT says otherwise.
 LAST_UPLOAD = 20
-# Logged beside what was measured: how far W&B's curves reach. Hidden there.
-MEASURED = "measured_epoch"
+# Logged beside what was measured, and beside the report: how far W&B's curves and its report reach.
+MEASURED, REPORTED = "measured_epoch", "reported_epoch"
+# Axes and bookkeeping: no panels of their own, which would stand beside the headline's.
+HIDDEN = ("epoch", "trainer/global_step", MEASURED, REPORTED)
 
 
 class RunLogger(WandbLogger):
@@ -27,12 +36,22 @@ class RunLogger(WandbLogger):
 
     Args:
         experiment: The W&B run.
+        identity: Content of ``run.json``.
         reached: The last measured epoch that W&B has from earlier starts, or -1.
+        reported: The last measured epoch of the report that W&B has, or -1.
     """
 
-    def __init__(self, experiment: Any, reached: int = -1) -> None:
+    def __init__(
+        self,
+        experiment: Any,
+        identity: Mapping[str, Any],
+        reached: int = -1,
+        reported: int = -1,
+    ) -> None:
         super().__init__(experiment=experiment)
+        self.identity = identity
         self.reached = reached
+        self.reported = reported
         self._warned = False
 
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
@@ -42,6 +61,8 @@ class RunLogger(WandbLogger):
             return
         measured = any(key.startswith(("collapse", "recovery")) for key in metrics)
         row = {**metrics, MEASURED: epoch} if measured else dict(metrics)
+        if HEADLINE in row:
+            row[FIRST_PANEL] = row[HEADLINE]
         self._try(super().log_metrics, row, step)
 
     def log_figures(self, paths: Mapping[str, Path], epoch: int, step: int) -> None:
@@ -58,9 +79,42 @@ class RunLogger(WandbLogger):
         """Log measured epochs that were lost when W&B's process died with an earlier start."""
         for row in rows:
             if row["epoch"] > self.reached:
-                numbers = {k: v for k, v in row.items() if isinstance(v, (int, float))}
-                self.log_metrics(numbers)
+                self.log_metrics(numbers(row))
         self.reached = max([self.reached, *(row["epoch"] for row in rows)])
+        self.summarise(rows)
+
+    def summarise(self, rows: Sequence[Row]) -> None:
+        """Put into W&B's summary what runs are sorted by, as of these measured epochs."""
+
+        def summarise() -> None:
+            tags = self.experiment.tags or ()
+            self.experiment.summary.update(summary_values(rows, self.identity, tags))
+
+        self._try(summarise)
+
+    def show_report(self, run: RunDirectory) -> None:
+        """Show the page and a table of the scatter's points, unless an earlier start has."""
+        import wandb
+
+        rows = run.read_history()
+        last = rows[-1]["epoch"] if rows else -1
+        self.summarise(rows)
+        if last <= self.reported:
+            return
+
+        def log_page() -> None:
+            page = wandb.Html(str(run.report), inject=False)  # whole, as it is
+            self.experiment.log({"report/page": page, "epoch": last, REPORTED: last})
+
+        def log_points() -> None:
+            points = points_table(run, rows)
+            if points is not None:
+                with staged_in(run.path / "wandb"):
+                    self.experiment.log({"report/points": points, "epoch": last})
+
+        self._try(log_page)
+        self._try(log_points)  # an artifact to W&B: not every server takes it
+        self.reported = last
 
     def finish(self) -> None:
         """Close the run: everything on disk, or uploaded."""
@@ -127,7 +181,7 @@ def _start(
     if online and not has_key():
         raise LookupError("W&B finds no key; `wandb login` saves one")  # W&B itself would ask
     forget_empty(run.path / "wandb")
-    reached = epoch_reached(run, identity["wandb_id"])
+    reached, reported = (last_logged(run, identity["wandb_id"], k) for k in (MEASURED, REPORTED))
     experiment = wandb.init(
         **arguments,
         id=identity["wandb_id"],
@@ -148,16 +202,24 @@ def _start(
     )
     for name in BY_EPOCH:
         experiment.define_metric(name, step_metric="epoch")
-    experiment.define_metric(MEASURED, hidden=True)
+    for name in HIDDEN:
+        experiment.define_metric(name, hidden=True)
     if online:  # what the server has counts, not what was on its way there
-        reached = int(experiment.summary.get(MEASURED, -1))
-    return RunLogger(experiment, reached)
+        reached, reported = (int(experiment.summary.get(key, -1)) for key in (MEASURED, REPORTED))
+    return RunLogger(experiment, identity, reached, reported)
 
 
-def epoch_reached(run: RunDirectory, wandb_id: str) -> int:
-    """The last measured epoch in W&B's files of this run, or -1."""
+def last_logged(run: RunDirectory, wandb_id: str, key: str) -> int:
+    """The largest value of a key in W&B's files of this run, or -1."""
     files = (run.path / "wandb").glob(f"*run-*/run-{wandb_id}.wandb")
-    return max((row.get(MEASURED, -1) for file in files for row in history_rows(file)), default=-1)
+    return max((row.get(key, -1) for file in files for row in history_rows(file)), default=-1)
+
+
+def show_report(loggers: Iterable[Logger], run: RunDirectory) -> None:
+    """Show a run's page and points in the W&B runs of these loggers."""
+    for logger in loggers:
+        if isinstance(logger, RunLogger):
+            logger.show_report(run)
 
 
 def finish(loggers: Iterable[Logger]) -> None:
