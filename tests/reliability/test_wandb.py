@@ -14,7 +14,7 @@ from reliability.processes import VECTORS
 from reliability.wandb_server import WandbServer
 
 from collapse_lit.tracking.run_directory import RunDirectory
-from collapse_lit.tracking.wandb_files import history_rows
+from collapse_lit.tracking.wandb_files import history_rows, records, summary_values
 
 KEY = "0123456789abcdef0123456789abcdefdeadbeef"
 USER = "somebody-in-particular"
@@ -57,12 +57,21 @@ def test_after_wandb_login_a_run_is_online_and_nothing_is_said_about_offline(
     log_in = [sys.executable, "-m", "wandb", "login", "--host", address, KEY]
     subprocess.run(log_in, env=mine | {"HOME": str(home)}, check=True, capture_output=True)
     arguments = [*VECTORS, "--wandb.mode", "auto", "--trainer.max_epochs", "1"]
-    process = start(tmp_path / "run", *arguments, HOME=str(home))
+    arguments += ["--wandb.name", "option"]
+    theirs = {"WANDB_NAME": "environment", "WANDB_PROJECT": "environment"}
+    process = start(tmp_path / "run", *arguments, HOME=str(home), **theirs)
     assert process.end() == 0, process.printed
     assert "offline" not in process.printed
     assert "W&B failed" not in process.printed
     assert measured(server.rows) == [0]
-    assert [path.name for path in (process.run.path / "wandb").glob("offline*")] == []
+    [file] = (process.run.path / "wandb").glob("*run-*/*.wandb")
+    assert file.parent.name.startswith("run-")
+    begun = next(records(file, "run"))
+    assert (begun.display_name, begun.project) == ("option", "environment")
+    [row] = process.run.read_history()
+    summary = summary_values(file)
+    assert summary["selected/epoch"] == 0
+    assert summary["selected/recovery/clp_test"] == pytest.approx(row["recovery/clp_test"])
 
 
 @pytest.mark.slow
