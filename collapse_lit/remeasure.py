@@ -12,7 +12,6 @@ from collapse_lit.callbacks.interruption import ended_by_ctrl_c
 from collapse_lit.errors import UserError
 from collapse_lit.tracking.checkpoints import check_checkpoint
 from collapse_lit.tracking.run_directory import RunDirectory, write_json
-from collapse_lit.tracking.weights_and_biases import finish
 from collapse_lit.training import FitCLI, command_line, measure_checkpoint, run_of, write_config
 
 DESCRIPTION = """Measure the kept checkpoints of a run again, without training: with other options
@@ -54,11 +53,8 @@ def _remeasure(
         cli.see_same_experiment(source)
         if cli.trainer.is_global_zero:
             write_config(cli)
-        try:
-            for epoch, checkpoint in checkpoints.items():
-                _measure(cli, epoch, checkpoint)
-        finally:
-            finish(cli.trainer.loggers)
+        for epoch, checkpoint in checkpoints.items():
+            _measure(cli, epoch, checkpoint)
         if cli.trainer.is_global_zero:
             _keep_training_time(source, cli.run_directory)
 

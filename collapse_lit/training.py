@@ -7,7 +7,7 @@ from argparse import ArgumentError
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import lightning as L
 import yaml
@@ -39,7 +39,8 @@ from collapse_lit.tracking.checkpoints import WholeCheckpointIO, check_space, ne
 from collapse_lit.tracking.claim import Claim
 from collapse_lit.tracking.continuation import check_nothing_measured, check_same_experiment
 from collapse_lit.tracking.run_directory import RunDirectory, write_whole
-from collapse_lit.tracking.weights_and_biases import finish, wandb_logger
+from collapse_lit.tracking.wandb_options import WandbOptions
+from collapse_lit.tracking.weights_and_biases import finish, show_report, wandb_logger
 
 DESCRIPTION = """Train a network on coarse labels only; after each epoch, measure how far its
 features have collapsed onto them, and how well the hidden fine classes can be recovered from them.
@@ -114,6 +115,7 @@ def run_of(cli: "FitCLI") -> Iterator[None]:
         if cli.trainer.is_global_zero:
             build_report(run.path)
             print_summary(run)
+            show_report(cli.trainer.loggers, run)
     except UserError:
         if cli.claim is not None:
             run.undo()
@@ -126,6 +128,7 @@ def run_of(cli: "FitCLI") -> Iterator[None]:
             "right, and the same command goes on"
         ) from error
     finally:
+        finish(cli.trainer.loggers)
         if cli.claim is not None:
             cli.claim.release()
 
@@ -150,8 +153,6 @@ def _train(cli: "FitCLI") -> None:
         raise UserError(f"trainer: {error}") from error
     except SIGTERMException as error:  # came while Lightning's own handler was still there
         raise RunStopped(trainer.is_global_zero) from error
-    finally:
-        finish(trainer.loggers)
 
 
 def _train_from(cli: "FitCLI", checkpoint: Path | None) -> None:
@@ -257,13 +258,7 @@ class FitCLI(LightningCLI):
             default=10,
             help="Keep checkpoints/epoch_NNN.ckpt every that many epochs; last.ckpt every epoch.",
         )
-        parser.add_argument(
-            "--wandb.mode",
-            type=Literal["auto", "online", "offline", "disabled"],
-            default="auto",
-            help="auto: online where a W&B key is found, else offline. Never asks.",
-        )
-        parser.add_argument("--wandb.project", type=str, default="collapse-lit", help="W&B project")
+        parser.add_class_arguments(WandbOptions, "wandb")
         parser.add_class_arguments(
             L.Trainer,
             "trainer",
@@ -320,8 +315,7 @@ class FitCLI(LightningCLI):
         logger: Any = False
         if not asked.fast_dev_run and rank_zero_only.rank == 0:  # type: ignore[attr-defined]
             identity = run.identify(self.config.seed_everything)
-            settings = self.config.wandb
-            logger = wandb_logger(run, identity, settings.mode, settings.project, self._resolved())
+            logger = wandb_logger(run, identity, self.config_init.wandb, self._resolved())
         progress = progress_callback()
         self.recorder = RunRecorder(run, self.config.checkpoint_every)
         self.endings = Endings(self._resolved()["trainer"].get("callbacks"))

@@ -39,6 +39,7 @@ class RunPictures(Checkpoint):
         """Draw on rank 0, as often as the time allows."""
         if not trainer.is_global_zero or trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
+        self._summarise(trainer)
         self._try(keep_thumbnails, self.run, trainer)
         if is_last_epoch(trainer) or self.drawing <= SHARE_OF_TIME * (
             time.monotonic() - self.started
@@ -51,6 +52,12 @@ class RunPictures(Checkpoint):
         """Keep the thumbnails of a network that is measured but not trained."""
         if trainer.state.fn == "validate" and trainer.is_global_zero:
             self._try(keep_thumbnails, self.run, trainer)
+
+    def _summarise(self, trainer: L.Trainer) -> None:
+        """Keep W&B's summary up to date in every epoch: a run may be killed in any."""
+        loggers = [logger for logger in trainer.loggers if isinstance(logger, RunLogger)]
+        for logger in loggers:
+            logger.summarise(self.run.read_history())
 
     def _try(self, do: Callable[..., None], *arguments: Any) -> None:
         try:

@@ -36,6 +36,12 @@ class Sprite:
         place = {sample: tile for tile, sample in enumerate(self.index.tolist())}
         return [place.get(int(sample), -1) for sample in index]
 
+    def cut(self, tiles: Iterable[int]) -> list[Image.Image]:
+        """The pictures on these tiles."""
+        sheet, side = Image.open(io.BytesIO(self.webp)).convert("RGB"), self.side
+        corners = [(tile % self.columns * side, tile // self.columns * side) for tile in tiles]
+        return [sheet.crop((x, y, x + side, y + side)) for x, y in corners]
+
     @property
     def for_page(self) -> dict[str, Any]:
         """What the page's script needs."""

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,23 +22,33 @@ def forget_empty(folder: Path) -> None:
 
 def history_rows(file: Path) -> list[dict[str, Any]]:
     """The logged rows of a ``run-ID.wandb`` file, as far as they reached the disk."""
+    return [_values(row.item) for row in records(file, "history")]
+
+
+def summary_values(file: Path) -> dict[str, Any]:
+    """What was put into the summary by hand, the latest values."""
+    values: dict[str, Any] = {}
+    for summary in records(file, "summary"):
+        values |= _values(summary.update)
+    return values
+
+
+def _values(items: Iterable[Any]) -> dict[str, Any]:
+    return {item.key or ".".join(item.nested_key): json.loads(item.value_json) for item in items}
+
+
+def records(file: Path, kind: str) -> Iterator[Any]:
+    """The whole records of a kind in a ``run-ID.wandb`` file: "history", "summary", "run" ..."""
     from wandb.proto import wandb_internal_pb2
 
-    rows = []
-    for content in _records(file.read_bytes()):
+    for content in _contents(file.read_bytes()):
         record = wandb_internal_pb2.Record()  # type: ignore[attr-defined]
         record.ParseFromString(content)
-        if record.WhichOneof("record_type") == "history":
-            rows.append(
-                {
-                    item.key or ".".join(item.nested_key): json.loads(item.value_json)
-                    for item in record.history.item
-                }
-            )
-    return rows
+        if record.WhichOneof("record_type") == kind:
+            yield getattr(record, kind)
 
 
-def _records(data: bytes) -> Iterator[bytes]:
+def _contents(data: bytes) -> Iterator[bytes]:
     """Every whole record; one cut short by a kill ends the file."""
     position, parts = HEADER, b""  # W&B's own header has the same length
     while position + HEADER <= len(data):

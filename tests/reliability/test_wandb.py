@@ -14,7 +14,7 @@ from reliability.processes import VECTORS
 from reliability.wandb_server import WandbServer
 
 from collapse_lit.tracking.run_directory import RunDirectory
-from collapse_lit.tracking.wandb_files import history_rows
+from collapse_lit.tracking.wandb_files import history_rows, records, summary_values
 
 KEY = "0123456789abcdef0123456789abcdefdeadbeef"
 USER = "somebody-in-particular"
@@ -45,6 +45,62 @@ def who_is_named(run: RunDirectory) -> list[Path]:
     """Files that give a secret away."""
     files = [path for path in run.path.rglob("*") if path.is_file()]
     return [path for path in files if re.search(f"{KEY}|{USER}".encode(), path.read_bytes())]
+
+
+@pytest.mark.slow
+def test_after_wandb_login_a_run_is_online_and_nothing_is_said_about_offline(
+    start, tmp_path: Path, server: WandbServer
+) -> None:
+    home, address = tmp_path / "home", server.switch_on()
+    home.mkdir()
+    mine = {name: value for name, value in os.environ.items() if not name.startswith("WANDB")}
+    log_in = [sys.executable, "-m", "wandb", "login", "--host", address, KEY]
+    subprocess.run(log_in, env=mine | {"HOME": str(home)}, check=True, capture_output=True)
+    arguments = [*VECTORS, "--wandb.mode", "auto", "--trainer.max_epochs", "1"]
+    arguments += ["--wandb.name", "option"]
+    theirs = {"WANDB_NAME": "environment", "WANDB_PROJECT": "environment"}
+    process = start(tmp_path / "run", *arguments, HOME=str(home), **theirs)
+    assert process.end() == 0, process.printed
+    assert "offline" not in process.printed
+    assert "W&B failed" not in process.printed
+    assert measured(server.rows) == [0]
+    [file] = (process.run.path / "wandb").glob("*run-*/*.wandb")
+    assert file.parent.name.startswith("run-")
+    begun = next(records(file, "run"))
+    assert (begun.display_name, begun.project) == ("option", "environment")
+    [row] = process.run.read_history()
+    summary = summary_values(file)
+    assert summary["selected/epoch"] == 0
+    assert summary["selected/recovery/clp_test"] == pytest.approx(row["recovery/clp_test"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["auto", "disabled"])
+def test_disabled_leaves_nothing_of_w_and_b(start, tmp_path: Path, mode: str) -> None:
+    environment = {"WANDB_MODE": "disabled" if mode == "auto" else "offline"}
+    arguments = [*VECTORS, "--wandb.mode", mode, "--trainer.max_epochs", "1"]
+    process = start(tmp_path / "run", *arguments, **environment)
+    assert process.end() == 0, process.printed
+    assert "W&B" not in process.printed
+    assert "wandb" not in process.printed
+    assert not (process.run.path / "wandb").exists()
+
+
+@pytest.mark.slow
+def test_online_without_a_key_is_never_a_question(start, tmp_path: Path) -> None:
+    process = start(tmp_path / "run", *ARGUMENTS, "1", HOME=str(tmp_path), WANDB_API_KEY="")
+    assert process.end() == 0, process.printed
+    assert "W&B finds no key; `wandb login` saves one" in process.printed
+    assert measured(local_rows(process.run)) == [0]
+
+
+@pytest.mark.slow
+def test_a_mode_that_w_and_b_does_not_know_is_a_warning(start, tmp_path: Path) -> None:
+    arguments = [*VECTORS, "--wandb.mode", "auto", "--trainer.max_epochs", "1"]
+    process = start(tmp_path / "run", *arguments, WANDB_MODE="ofline")
+    assert process.end() == 0, process.printed
+    assert process.printed.count("W&B cannot start") == 1
+    assert measured(process.run.read_history()) == [0]
 
 
 @pytest.mark.slow

@@ -7,17 +7,27 @@ from typing import Any
 
 RUN = {"id": "run", "displayName": "run", "config": "{}", "tags": [], "logLineCount": 0}
 PROJECT = {"id": "project", "name": "project", "entity": {"id": "entity", "name": "entity"}}
+VIEWER = {
+    **{"id": "user", "entity": "entity", "username": "user", "email": "user@example.org"},
+    **{"flags": "{}", "teams": {"edges": []}},
+}
+# As if it were there already: no file of it is asked for.
+ARTIFACT = {"id": "artifact", "state": "COMMITTED", "artifactSequence": {"id": "sequence"}}
 
 
 class WandbServer:
     """Keeps the lines of one run's history; it can be switched off, and on again.
+
+    Args:
+        takes_artifacts: Whether it knows of artifacts, which tables are.
 
     Attributes:
         lines: What was uploaded, by its place in the history, as in W&B's database.
         runs: Ids of the runs that were begun or continued.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, takes_artifacts: bool = True) -> None:
+        self._takes_artifacts = takes_artifacts
         self.lines: dict[int, dict[str, Any]] = {}
         self.runs: set[str] = set()
         self._summary = "{}"
@@ -27,6 +37,11 @@ class WandbServer:
     def rows(self) -> list[dict[str, Any]]:
         """The history, oldest first."""
         return [self.lines[place] for place in sorted(self.lines)]
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """The run's summary."""
+        return json.loads(self._summary)
 
     def switch_on(self) -> str:
         """Answer on a free port from now on; returns the address."""
@@ -64,6 +79,12 @@ class WandbServer:
             self._keep(request.get("files", {}))
             return {}
         asked = request.get("operationName")
+        if asked == "Viewer":
+            return {"data": {"viewer": VIEWER}}
+        if self._takes_artifacts and "query ArtifactType" in request.get("query", ""):
+            return {"data": {"project": None}}  # W&B then goes by the name that it was given
+        if asked == "CreateArtifact":
+            return {"data": {"createArtifact": {"artifact": ARTIFACT}}}
         if asked == "UpsertBucket":
             name = request["variables"]["name"]
             self.runs.add(name)
