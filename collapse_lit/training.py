@@ -54,6 +54,9 @@ NOT_FOR_USERS = (
     *("inference_mode", "enable_autolog_hparams", "model_registry", "overfit_batches"),
 )
 
+# Options of the monitors that a run's own network, data and directory decide.
+FOR_OTHER_PROJECTS = ("layer", "loaders", "batch", "name", "report")
+
 # What a measured epoch has keys of.
 MEASURED = ("collapse/", "recovery/")
 
@@ -250,7 +253,7 @@ class FitCLI(LightningCLI):
         parser.add_lightning_class_args(CoarseDataModule, "data")
         parser.add_lightning_class_args(CoarseClassifier, "model")
         for monitor, key in ((CollapseMonitor, "collapse"), (RecoveryMonitor, "recovery")):
-            parser.add_class_arguments(monitor, key, skip={"layer", "loaders"})
+            parser.add_class_arguments(monitor, key, skip=set(FOR_OTHER_PROJECTS))
             parser.callback_keys.append(key)
         parser.add_argument(
             "--checkpoint_every",

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -45,6 +46,8 @@ class CollapseMonitor(Monitor):
             ``(inputs, coarse, fine)``, for batches that are no such tuples. Inputs in a dictionary
             are passed to the network by name, in a tuple by position.
         name: Put before every key, as in ``NAME/collapse/nc1``: for a second monitor of one kind.
+        report: Folder for what all monitors of the trainer measure: a page with figures, the
+            history, and a cluster for each sample. Figures also go to W&B and TensorBoard.
     """
 
     shown_in_progress_bar = ("collapse/nc1",)
@@ -57,8 +60,9 @@ class CollapseMonitor(Monitor):
         loaders: Loaders | None = None,
         batch: TakeApart | None = None,
         name: str = "",
+        report: str | Path | None = None,
     ) -> None:
-        super().__init__(layer, every_n_epochs, loaders, batch, name)
+        super().__init__(layer, every_n_epochs, loaders, batch, name, report)
         self.layers = tuple(layers)
 
     def keys(self, splits: Mapping[str, Features]) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 import math
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import lightning as L
@@ -17,7 +18,9 @@ from collapse_lit.callbacks.clean_pass import (
     measuring_group,
 )
 from collapse_lit.callbacks.last_epoch import is_last_epoch
-from collapse_lit.callbacks.loaders import Loaders
+from collapse_lit.callbacks.loaders import Loaders, splits_to_measure
+from collapse_lit.callbacks.own_report import OwnReport
+from collapse_lit.callbacks.sample_pictures import class_names_of
 from collapse_lit.callbacks.weights import kept_fingerprint
 from collapse_lit.errors import UserError
 from collapse_lit.features import Features, View
@@ -43,6 +46,8 @@ class Monitor(L.Callback):
             ``(inputs, coarse, fine)``, for batches that are no such tuples. Inputs in a dictionary
             are passed to the network by name, in a tuple by position.
         name: Put before every key, as in ``NAME/collapse/nc1``: for a second monitor of one kind.
+        report: Folder for what all monitors of the trainer measure: a page with figures, the
+            history, and a cluster for each sample. Figures also go to W&B and TensorBoard.
 
     Attributes:
         values: What the last measured epoch gave, in float64, by metric name.
@@ -62,6 +67,7 @@ class Monitor(L.Callback):
         loaders: Loaders | None = None,
         batch: TakeApart | None = None,
         name: str = "",
+        report: str | Path | None = None,
     ) -> None:
         if every_n_epochs < 1:
             raise UserError(f"every_n_epochs must be at least 1, not {every_n_epochs}")
@@ -78,6 +84,8 @@ class Monitor(L.Callback):
         self.promised: tuple[str, ...] = ()
         self._measured_weights = ""
         self._has_trained = False
+        self.report = None if report is None else OwnReport(report)
+        self._splits: dict[str, Features] = {}
         self._told: set[str] = set()
 
     def keys(self, splits: Mapping[str, Features]) -> tuple[str, ...]:
@@ -124,6 +132,8 @@ class Monitor(L.Callback):
         _check_early_stopping(trainer, self.promised, self.every_n_epochs)
         for key in self.promised:  # until an epoch is measured, a monitored key is nan
             trainer.callback_metrics.setdefault(key, torch.tensor(math.nan))
+        if self.report is not None and trainer.is_global_zero:
+            self.report.start(trainer.current_epoch)
 
     def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """The same before ``Trainer.validate``."""
@@ -135,12 +145,15 @@ class Monitor(L.Callback):
     ) -> None:
         """Free the features of the last pass: training needs the memory."""
         self._has_trained = True
+        self._splits = {}
         forget_features(trainer)
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Measure every ``every_n_epochs`` epochs, and after the last one where that is known."""
-        if (trainer.current_epoch + 1) % self.every_n_epochs == 0 or is_last_epoch(trainer):
+        if self.is_due(trainer):
             self._run(trainer, pl_module)
+            due = [monitor for monitor in monitors_of(trainer) if monitor.is_due(trainer)]
+            self._keep_reports(trainer, draw=self is due[-1])
 
     def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Measure in ``Trainer.validate``; within training the end of the epoch is the place."""
@@ -164,6 +177,22 @@ class Monitor(L.Callback):
         if int(max_over_ranks(other, measuring_group(trainer))):
             self._measure(trainer, pl_module, epoch)
             self._log_after_training(trainer)
+            self._keep_reports(trainer, draw=False)
+        if self is monitors_of(trainer)[-1]:
+            for report in reports_of(trainer):
+                self._finish_report(trainer, report)
+
+    def on_exception(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException
+    ) -> None:
+        """Draw what there is of a training that was broken off."""
+        if self is monitors_of(trainer)[-1] and trainer.is_global_zero:
+            for report in reports_of(trainer):
+                report.draw(trainer, trainer.global_step, at_the_end=True)
+
+    def is_due(self, trainer: L.Trainer) -> bool:
+        """Whether it measures at the end of this epoch."""
+        return (trainer.current_epoch + 1) % self.every_n_epochs == 0 or is_last_epoch(trainer)
 
     def _asked(self, trainer: L.Trainer) -> Asked:
         """What all monitors that read at the same layer want to see, in one pass."""
@@ -199,7 +228,38 @@ class Monitor(L.Callback):
             self.warn(str(error))
             keys = dict.fromkeys((*self.values, *self.promised, *self._named(self.keys(splits))))
             self.values = dict.fromkeys(keys, math.nan)
-        self.measured_epoch, self._measured_weights = epoch, weights
+        self.measured_epoch, self._measured_weights, self._splits = epoch, weights, splits
+
+    def _keep_reports(self, trainer: L.Trainer, draw: bool) -> None:
+        """Keep what all monitors know of this epoch in their folders."""
+        reports = reports_of(trainer)
+        if not reports or not trainer.is_global_zero:
+            return
+        values: dict[str, float] = {}
+        loader = splits_to_measure(trainer, self.loaders).get("train")
+        pictures: dict[str, Any] = {}
+        if names := class_names_of(loader):
+            pictures["coarse_names"] = names
+        for monitor in monitors_of(trainer):
+            if monitor.measured_epoch == self.measured_epoch:
+                values |= monitor.values
+                pictures |= monitor.pictures
+        for report in reports:
+            report.keep(self.measured_epoch, values, pictures)
+            if "index" in pictures:
+                report.keep_thumbnails(pictures["index"].tolist(), loader)
+            if draw:
+                report.draw(trainer, trainer.global_step)
+
+    def _finish_report(self, trainer: L.Trainer, report: OwnReport) -> None:
+        """Write features and clusters of the last epoch, and draw; together on all ranks."""
+        monitors = monitors_of(trainer)
+        one = next((m for m in monitors if getattr(m, "recovery", None) is not None), monitors[0])
+        names = class_names_of(splits_to_measure(trainer, one.loaders).get("train"))
+        found = getattr(one, "recovery", None)
+        report.finish(one._splits.get("train"), found, names, measuring_group(trainer))
+        if trainer.is_global_zero:
+            report.draw(trainer, trainer.global_step, at_the_end=True)
 
     def _log_after_training(self, trainer: L.Trainer) -> None:
         """Log where Lightning's own hooks no longer do."""
@@ -219,6 +279,12 @@ class Monitor(L.Callback):
 
     def _named(self, keys: Iterable[str]) -> tuple[str, ...]:
         return tuple(self._name(key) for key in keys)
+
+
+def reports_of(trainer: L.Trainer) -> list[OwnReport]:
+    """The reports that the monitors keep, one a folder."""
+    reports = [m.report for m in monitors_of(trainer) if m.report is not None]
+    return list({report.run.path: report for report in reports}.values())
 
 
 def monitors_of(trainer: L.Trainer) -> list[Monitor]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -56,6 +57,7 @@ class RecoveryMonitor(Monitor):
         loaders: As for :class:`CollapseMonitor`.
         batch: As for :class:`CollapseMonitor`.
         name: As for :class:`CollapseMonitor`.
+        report: As for :class:`CollapseMonitor`.
     """
 
     shown_in_progress_bar = ("recovery/clp_test",)
@@ -71,8 +73,9 @@ class RecoveryMonitor(Monitor):
         loaders: Loaders | None = None,
         batch: TakeApart | None = None,
         name: str = "",
+        report: str | Path | None = None,
     ) -> None:
-        super().__init__(layer, every_n_epochs, loaders, batch, name)
+        super().__init__(layer, every_n_epochs, loaders, batch, name, report)
         self.k = k
         self.views = further_views(mirror, shift)
         self.seed = seed
@@ -124,8 +127,11 @@ class RecoveryMonitor(Monitor):
         )
         self.recovery = found
         self._tell(found)
+        spaces = [""] * classes.known
+        for label, space in zip(classes.labels.tolist(), found.space, strict=True):
+            spaces[label] = space
         self.pictures = {
-            "space": list(found.space),
+            "space": spaces,
             **scatter_points(replace(train, coarse=labels), found, group),
         }
         values = {

@@ -1,10 +1,9 @@
 """What a discovery leaves in its folder: clusters.csv, clusters.json and names.csv to fill in."""
 
-import csv
 import io
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -20,6 +19,7 @@ from collapse_lit.discover.samples import Samples, digest
 from collapse_lit.discover.tables import read_csv
 from collapse_lit.errors import UserError
 from collapse_lit.tracking.run_directory import write_json, write_whole
+from collapse_lit.tracking.tables import write_csv
 
 LIBRARIES = ("collapse-lit", "torch", "torchvision", "numpy", "scikit-learn", "scipy")
 
@@ -151,15 +151,6 @@ def write_tables(
         file = str(Path(samples.origin["features"]).resolve())
     summary["features"]["file"] = file
     write_json(folder.summary, summary)
-
-
-def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Write a table with a header, whole or not at all."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
-    write_whole(path, text.getvalue().encode())
 
 
 def _class(

@@ -1,5 +1,6 @@
 """Which epoch of a run to trust, decided without a fine label."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -41,5 +42,6 @@ def epoch_score(row: Mapping[str, Any]) -> float:
         row: ``recovery/separation`` and, as far as known, ``recovery/stability`` and
             ``test/acc_coarse``.
     """
-    inside = choice_score(row["recovery/separation"], row.get("recovery/stability", 1.0))
-    return inside * row.get("test/acc_coarse", 1.0)
+    stability, accuracy = (row.get(key) for key in ("recovery/stability", "test/acc_coarse"))
+    inside = choice_score(row["recovery/separation"], 1.0 if stability is None else stability)
+    return inside * (1.0 if accuracy is None or math.isnan(accuracy) else accuracy)

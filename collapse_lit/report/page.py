@@ -111,7 +111,16 @@ def _words(
         "spaces": sorted(set(selected["space"] or [])) if selected else [],
         "chosen": chosen,
         "measured": len(history),
+        "discover": discover_command(run.path) if (run.path / "features.npy").exists() else None,
     }
+
+
+def discover_command(folder: Path) -> str:
+    """The command that looks into the classes of the features that are kept in a folder."""
+    return (
+        f"collapse-lit discover --features {folder / 'features.npy'} "
+        f"--labels {folder / 'labels.csv'} --out {folder / 'found'}"
+    )
 
 
 def _facts(config: str, identity: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,154 @@
+"""Something to look at in a project of one's own: figures, a page and a cluster for each sample."""
+
+import io
+import time
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import numpy as np
+import torch
+from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
+from lightning.pytorch.utilities import rank_zero_info
+from PIL import Image
+from torch import Tensor
+
+from collapse_lit.callbacks.sample_pictures import pictures_of
+from collapse_lit.features import Features
+from collapse_lit.measure.distributed import Group, concat_over_ranks
+from collapse_lit.measure.recovery import Recovery
+from collapse_lit.measure.selection import select_epoch
+from collapse_lit.pages.sprite import make_sprite
+from collapse_lit.report import build_report
+from collapse_lit.report.page import discover_command
+from collapse_lit.tracking.run_directory import Row, RunDirectory, write_json, write_whole
+from collapse_lit.tracking.tables import write_csv
+
+# Drawing may take this share of a training's time; the end is always drawn.
+SHARE_OF_TIME = 0.05
+LISTS = ("space", "acc_of_coarse")  # one entry a class: in the history only
+
+
+class OwnReport:
+    """Keeps a folder with what the monitors measured; ``report.html`` in it is the page.
+
+    A training that starts from its first epoch replaces what is in the folder; one that goes on
+    from a checkpoint goes on in it. A picture that fails is a warning, once.
+
+    Args:
+        folder: Where everything goes.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.run = RunDirectory(folder)
+        self.started, self.drawing = time.monotonic(), 0.0
+        self._warned = False
+
+    def start(self, epoch: int) -> None:
+        """Make the folder, and forget what lies beyond the epoch that is to come.
+
+        Raises:
+            UserError: It cannot be written to.
+        """
+        for folder in (self.run.path, self.run.snapshots, self.run.figures):
+            folder.mkdir(parents=True, exist_ok=True)
+        self.run.forget_history_after(epoch - 1)
+        for path in self.run.snapshots.glob("epoch_*.npz"):
+            if int(path.stem.removeprefix("epoch_")) >= epoch:
+                path.unlink()
+        if epoch == 0:
+            self.run.thumbnails.unlink(missing_ok=True)
+        self.started, self.drawing = time.monotonic(), 0.0
+
+    def keep(self, epoch: int, values: Mapping[str, float], pictures: Mapping[str, Any]) -> None:
+        """Keep what one epoch gave, in place of what was known of it."""
+        row: Row = {"epoch": epoch, **values}
+        row |= {f"recovery/{key}": pictures[key] for key in LISTS if key in pictures}
+        self.run.forget_history_after(epoch - 1)
+        self.run.append_history(row)
+        self.run.write_snapshot(epoch, pictures)
+        rows = self.run.read_history()
+        write_json(self.run.summary, {**rows[-1], "selected": select_epoch(rows)})
+
+    def keep_thumbnails(self, index: Sequence[int], loader: Any) -> None:
+        """Keep small pictures of the samples in the scatter, once, where the data have any."""
+        if not self.run.thumbnails.exists():
+            sprite = make_sprite(index, pictures_of(loader, index))
+            if sprite is not None:
+                self.run.write_thumbnails(sprite.arrays)
+
+    def draw(self, trainer: L.Trainer, step: int, *, at_the_end: bool = False) -> None:
+        """Draw figures and page, as often as the time allows, and show them in the loggers."""
+        spent = time.monotonic() - self.started
+        if not at_the_end and self.drawing > SHARE_OF_TIME * spent:
+            return
+        before = time.monotonic()
+        try:
+            build_report(self.run.path)
+            for logger in trainer.loggers:
+                _show(logger, sorted(self.run.figures.glob("*.png")), self.run.report, step)
+        except Exception as error:
+            if not self._warned:
+                warnings.warn(f"could not draw {self.run.report}: {error!r}", stacklevel=2)
+            self._warned = True
+        self.drawing += time.monotonic() - before
+
+    def finish(
+        self, train: Features | None, found: Recovery | None, names: Sequence[str], group: Group
+    ) -> None:
+        """Write features and clusters as files, to go on with by ``collapse-lit discover``.
+
+        Args:
+            train: Training features that this rank holds, of the last epoch.
+            found: Their clusters, if they were clustered.
+            names: Names of the labels; empty where they have none.
+            group: The ranks.
+        """
+        if train is None:
+            return
+        columns = [train.index[:, None], train.coarse[:, None]]
+        labels = concat_over_ranks(_joined(columns), group)
+        features = concat_over_ranks(train.features, group)
+        order = labels[:, 0].argsort()
+        index, coarse = (column.tolist() for column in labels[order].T)
+        named = [names[c] if c < len(names) else str(c) for c in coarse]
+        clusters = None
+        if found is not None:
+            of_samples = [found.ids.double(), found.confidence.double(), found.margin.double()]
+            clusters = concat_over_ranks(_joined([c[:, None] for c in of_samples]), group)[order]
+        if group is not None and group.rank() != 0:
+            return
+        buffer = io.BytesIO()
+        np.save(buffer, features[order].cpu().numpy(), allow_pickle=False)
+        write_whole(self.run.path / "features.npy", buffer.getvalue())
+        write_csv(self.run.path / "labels.csv", ("label",), ([name] for name in named))
+        if clusters is not None:
+            rows = zip(index, named, clusters.tolist(), strict=True)
+            write_csv(
+                self.run.path / "clusters.csv",
+                ("index", "coarse", "cluster", "confidence", "margin"),
+                ((i, n, int(c), f"{p:.4f}", f"{m:.4f}") for i, n, (c, p, m) in rows),
+            )
+        rank_zero_info(
+            f"what was measured is in {self.run.report}; to look at the clusters and name them:\n"
+            f"  {discover_command(self.run.path)}"
+        )
+
+
+def _joined(columns: Sequence[Tensor]) -> Tensor:
+    return torch.cat(list(columns), dim=1)
+
+
+def _show(logger: Any, figures: Sequence[Path], page: Path, step: int) -> None:
+    """Show figures where a logger has a place for them; others keep numbers only."""
+    if isinstance(logger, WandbLogger):
+        import wandb
+
+        images = {f"figures/{path.stem}": wandb.Image(str(path)) for path in figures}
+        logger.experiment.log({**images, "report": wandb.Html(str(page), inject=False)})
+    elif isinstance(logger, TensorBoardLogger):
+        for path in figures:
+            image = np.asarray(Image.open(path).convert("RGB"))
+            logger.experiment.add_image(f"figures/{path.stem}", image, step, dataformats="HWC")
