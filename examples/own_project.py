@@ -46,8 +46,8 @@ def digits() -> tuple[TensorDataset, TensorDataset]:
     return tuple(TensorDataset(images[s], fine[s] % 5, fine[s]) for s in (~test, test))  # type: ignore[return-value]
 
 
-def main(epochs: int = 10) -> dict[str, float]:
-    """Train, and return what the monitors logged for the last epoch."""
+def main(epochs: int = 10, report: str = "own_project_report") -> dict[str, float]:
+    """Train, and return what the monitors logged for the last epoch; ``report`` is a folder."""
     train, test = digits()
 
     def clean() -> dict[str, DataLoader]:
@@ -58,7 +58,7 @@ def main(epochs: int = 10) -> dict[str, float]:
         }
 
     collapse = CollapseMonitor(layer="net.fc", loaders=clean)
-    recovery = RecoveryMonitor(layer="net.fc", loaders=clean)
+    recovery = RecoveryMonitor(layer="net.fc", loaders=clean, report=report)
     trainer = L.Trainer(
         max_epochs=epochs,
         accelerator="auto",

@@ -20,8 +20,9 @@ def load(name: str) -> ModuleType:
 
 
 @pytest.mark.filterwarnings("ignore:.*does not have many workers")
-def test_monitors_work_in_a_project_that_knows_nothing_of_them(capsys) -> None:
-    logged = load("own_project").main(epochs=5)
+def test_monitors_work_in_a_project_that_knows_nothing_of_them(tmp_path) -> None:
+    logged = load("own_project").main(epochs=5, report=str(tmp_path / "seen"))
+    assert (tmp_path / "seen/report.html").exists()
     assert logged["train/acc_coarse"] > 0.9
     assert 0 < logged["collapse/nc1"] < 1
     assert logged["recovery/floor"] < 0.65 < logged["recovery/probe_test"]
