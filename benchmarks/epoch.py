@@ -103,8 +103,8 @@ def bare_pass(model: nn.Module, images: Tensor) -> None:
             model(batch)
 
 
-def draw_curve(splits: dict[str, Features], head: nn.Module) -> None:
-    RecoveryMonitor().measure(splits, head, None)
+def draw_curve(splits: dict[str, Features]) -> None:
+    RecoveryMonitor().measure(splits, None)
 
 
 def planted_features(n: int, width: int) -> Features:
@@ -141,7 +141,7 @@ def main() -> None:
     clean = seconds_of(lambda: extract_features(model, clean_loader(images), "head", device=CPU))
     width = model.head.in_features
     splits = {"train": planted_features(50_000, width), "test": planted_features(10_000, width)}
-    curve = seconds_of(lambda: draw_curve(splits, model.head), repeats=2)
+    curve = seconds_of(lambda: draw_curve(splits), repeats=2)
 
     threads = torch.get_num_threads()
     print(f"fast_cnn on {TRAINED:,} random images 3×32×32, batches of 500, {threads} threads\n")

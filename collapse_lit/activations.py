@@ -1,6 +1,7 @@
 """What goes into a layer, or comes out of it, as one row of features a sample."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from math import prod
 from typing import Any, Literal
 
@@ -57,14 +58,14 @@ def rows_of(activation: Any, module: nn.Module, path: str, side: Side, samples: 
         )
     rows = activation.detach().float()
     if prod(shape[2:]) == 1:
-        return rows.flatten(1)
+        return rows.flatten(1).clone()  # the network may go on in place
     if side == "into" and isinstance(module, nn.Linear):
         raise UserError(
             f"{where} has shape {shape}, many positions a sample; name the layer after they are "
             "pooled, or pool them before this one"
         )
     if side == "into" and _flattens(module, shape):
-        return rows.flatten(1)
+        return rows.flatten(1).clone()
     axis = _channel_axis(module, shape, side)
     if axis is None:
         raise UserError(
@@ -74,19 +75,38 @@ def rows_of(activation: Any, module: nn.Module, path: str, side: Side, samples: 
     return rows.mean([other for other in range(1, len(shape)) if other != axis])
 
 
-def is_linear(module: nn.Module) -> bool:
-    """Whether a layer is W h + b and nothing else. Dropout before it does nothing in eval mode."""
-    if isinstance(module, nn.Sequential):
-        inside = [m for m in module if not isinstance(m, (nn.Dropout, nn.Identity))]
-        return len(inside) == 1 and is_linear(inside[0])
-    return type(module).forward is nn.Linear.forward
+@dataclass(frozen=True)
+class LastLayer:
+    """The layer that makes logits of the features, as it was while they were taken.
 
+    Attributes:
+        weight: (C, d) float32 of a linear layer; None for any other.
+        bias: (C,) float32 of a linear layer, or None.
+    """
 
-def weight_of(module: nn.Module) -> tuple[Tensor, Tensor | None]:
-    """Weight (C, d) and bias (C,) of a layer that :func:`is_linear`."""
-    linear = next(m for m in module.modules() if isinstance(m, nn.Linear))
-    bias = linear.bias
-    return linear.weight.detach().float(), None if bias is None else bias.detach().float()
+    weight: Tensor | None = None
+    bias: Tensor | None = None
+
+    @staticmethod
+    def of(module: nn.Module) -> "LastLayer":
+        """A copy of a layer's weights. Reading them can change what normalises them: in eval mode.
+
+        A linear layer is one whose output is W h + b: dropout before it does nothing in eval mode,
+        and a subclass with a forward pass of its own is none.
+        """
+        module = getattr(module, "_orig_mod", module)  # inside torch.compile
+        if isinstance(module, nn.Sequential):
+            inside = [m for m in module if not isinstance(m, (nn.Dropout, nn.Identity))]
+            return LastLayer.of(inside[0]) if len(inside) == 1 else LastLayer()
+        if not isinstance(module, nn.Linear) or type(module).forward is not nn.Linear.forward:
+            return LastLayer()
+        weight, bias = module.weight.detach().float().clone(), module.bias
+        return LastLayer(weight, None if bias is None else bias.detach().float().clone())
+
+    @property
+    def outputs(self) -> int | None:
+        """C; None where the layer is not linear."""
+        return None if self.weight is None else len(self.weight)
 
 
 def _flattens(module: nn.Module, shape: tuple[int, ...]) -> bool:

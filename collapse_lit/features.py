@@ -9,13 +9,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from collapse_lit.activations import LastLayer
 from collapse_lit.batches import Batch, take_apart
 from collapse_lit.errors import UserError
 from collapse_lit.layers import Captured, Recorder, find_layer
 
 HALF = (torch.float16, torch.bfloat16)
 
-__all__ = ["Features", "View", "extract_features", "find_layer", "further_views"]
+__all__ = ["Features", "View", "extract_features", "find_layer", "further_views", "in_eval_mode"]
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,7 @@ class Features:
         further: Input of the last layer for further views of the samples, each (n, d) float32.
         decided: Class that the last layer's output decides for, (n,) int64, or None where that is
             not one logit a class.
+        last: The layer whose input the features are.
     """
 
     features: Tensor
@@ -75,6 +77,7 @@ class Features:
     layers: dict[str, Tensor] = field(default_factory=dict)
     further: Mapping[View, Tensor] = field(default_factory=dict)
     decided: Tensor | None = None
+    last: LastLayer = field(default_factory=LastLayer)
 
     def averaged(self, views: Sequence[View]) -> "Features":
         """The same with the mean of the features of each image and of its ``views``."""
@@ -126,7 +129,8 @@ def extract_features(
     places = ((layer, "into"), *((path, "out of") for path in also))
     rows: dict[Any, list[Tensor]] = {key: [] for key in (*places, *views)}
     labels: list[tuple[Tensor | None, ...]] = []
-    with _eval_mode(model), Recorder(model, layer, also) as recorder:
+    with in_eval_mode(model), Recorder(model, layer, also) as recorder:
+        last = LastLayer.of(find_layer(model, layer))
         for raw in batches:
             batch = raw if isinstance(raw, Batch) else take_apart(raw, indexed=True)
             batch = _on(batch, device)
@@ -152,6 +156,7 @@ def extract_features(
         layers={path: torch.cat(rows[path, "out of"]) for path in also},
         further={view: torch.cat(rows[view]) for view in views},
         decided=decided,
+        last=last,
     )
 
 
@@ -210,13 +215,14 @@ def _joined(column: Sequence[Tensor | None]) -> Tensor | None:
 
 
 @contextmanager
-def _eval_mode(model: nn.Module) -> Iterator[None]:
+def in_eval_mode(model: nn.Module) -> Iterator[None]:
+    """Evaluate a network meanwhile, uncompiled: what is compiled leaves out the hooks of layers."""
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
-        # What is compiled leaves out the hooks that the features are read by.
         with torch.compiler.set_stance("force_eager"):
             yield
     finally:
+        model.train(modes[0][1])  # some layers do more in train() than to note the mode
         for module, training in modes:
             module.training = training

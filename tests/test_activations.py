@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from collapse_lit.activations import is_linear, rows_of
+from collapse_lit.activations import LastLayer, rows_of
 from collapse_lit.errors import UserError
 from collapse_lit.layers import decisions
 
@@ -84,15 +84,20 @@ def test_a_linear_layer_is_one_whose_output_is_wh_plus_b() -> None:
         def forward(self, h):
             return nn.functional.normalize(h) @ self.weight.T
 
-    linear = [nn.Linear(3, 2), nn.Sequential(nn.Dropout(), nn.Linear(3, 2), nn.Identity())]
+    plain = nn.Linear(3, 2)
+    linear = [plain, nn.Sequential(nn.Dropout(), plain, nn.Identity()), torch.compile(plain)]
     linear.append(nn.utils.parametrizations.weight_norm(nn.Linear(3, 2)))
-    others = [
-        Cosine(3, 2),
-        nn.Sequential(nn.Linear(3, 2), nn.ReLU()),
-        nn.Conv2d(3, 2, 1),
-        nn.ReLU(),
-    ]
-    assert [is_linear(module) for module in (*linear, *others)] == [True] * 3 + [False] * 4
+    others = [Cosine(3, 2), nn.Sequential(plain, nn.ReLU()), nn.Conv2d(3, 2, 1), nn.ReLU()]
+    found = [LastLayer.of(module).outputs for module in (*linear, *others)]
+    assert found == [2] * 4 + [None] * 4
+    assert torch.equal(LastLayer.of(linear[1]).weight, plain.weight)
+
+
+def test_what_is_kept_is_not_what_the_network_goes_on_with() -> None:
+    activation = filled(4)
+    rows = rows_of(activation, nn.Linear(4, 2), "layer", "into", N)
+    activation.neg_()
+    assert torch.equal(rows, -activation)
 
 
 def test_decisions_are_the_largest_logit_or_the_sign_of_one() -> None:

@@ -3,7 +3,7 @@
 import dataclasses
 import math
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from typing import Any, NamedTuple
@@ -12,19 +12,27 @@ from weakref import WeakKeyDictionary, WeakSet
 import lightning as L
 import torch
 from lightning.pytorch.trainer.states import RunningStage
-from lightning.pytorch.utilities.seed import isolate_rng
 from torch import distributed as dist
 from torch import nn
 from torch.utils.data import DataLoader, IterableDataset
 
 from collapse_lit.batches import Batch, TakeApart, take_apart
 from collapse_lit.callbacks.fine_labels import settle_fine
-from collapse_lit.callbacks.loaders import PASS_LOADERS, Loaders, share_of, splits_to_measure
+from collapse_lit.callbacks.last_epoch import UNLIMITED
+from collapse_lit.callbacks.loaders import (
+    PASS_LOADERS,
+    Loaders,
+    Share,
+    datamodule_of,
+    share_of,
+    splits_to_measure,
+)
+from collapse_lit.callbacks.randomness import kept_randomness
 from collapse_lit.callbacks.weights import check_whole, fingerprint, kept_weights
 from collapse_lit.errors import UserError
-from collapse_lit.features import Features, View, extract_features
+from collapse_lit.features import Features, View, extract_features, in_eval_mode
 from collapse_lit.layers import find_layer
-from collapse_lit.measure.distributed import Group
+from collapse_lit.measure.distributed import Group, max_over_ranks
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,8 +94,7 @@ def clean_features(
         UserError: The layer, the loaders, a batch or its labels cannot be used.
     """
     check_whole(trainer)
-    with kept_weights(trainer, pl_module):
-        _share_buffers(pl_module, measuring_group(trainer))
+    with kept_weights(trainer, pl_module, measuring_group(trainer)):
         weights = fingerprint(pl_module)
         key = (asked, only, id(pl_module), weights)
         found = _passes.get(trainer)
@@ -103,69 +110,102 @@ def forget_features(trainer: L.Trainer) -> None:
     _passes.pop(trainer, None)
 
 
-def _share_buffers(pl_module: L.LightningModule, group: Group) -> None:
-    """Give every rank the buffers of rank 0, as DDP does before its own forward passes.
-
-    A callback calls the module itself and not DDP's wrapper; without this, the running statistics
-    of BatchNorm would differ from rank to rank.
-    """
-    if group is not None:
-        for buffer in pl_module.buffers():
-            dist.broadcast(buffer, src=0, group=group)
-
-
 def _extract_splits(
     trainer: L.Trainer, pl_module: L.LightningModule, asked: Asked, only: int | None
 ) -> dict[str, Features]:
-    """One pass over all splits, or over the first batches of each."""
-    network, inside = _network(pl_module, asked)
+    """One pass over all splits, or over the first batches of each.
+
+    If a rank fails, all raise: what it held cannot be measured without it.
+    """
+    group = measuring_group(trainer)
+    loaders = splits_to_measure(trainer, asked.loaders)
     splits: dict[str, Features] = {}
-    with isolate_rng(), _as_in_validation(trainer):
-        for split, loader in splits_to_measure(trainer, asked.loaders).items():
-            if split == "train":
-                _warn_of_augmentation(trainer, asked)
-            features = extract_features(
-                network,
-                islice(_batches(trainer, pl_module, loader, asked), only),
-                asked.layer.removeprefix(inside),
-                also=[path.removeprefix(inside) for path in asked.also],
-                views=asked.views.get(split, ()),
-                device=trainer.strategy.root_device,
-            )
-            layers = {inside + path: rows for path, rows in features.layers.items()}
-            splits[split] = dataclasses.replace(features, layers=layers)
-    said = asked.batch is not None or _offers(trainer, asked)
-    return settle_fine(splits, measuring_group(trainer), said=said, complete=only is None)
+    failure: Exception | None = None
+    with (
+        kept_randomness(*loaders.values()),
+        _as_in_validation(trainer, pl_module),
+        in_eval_mode(pl_module),
+    ):
+        shares = {
+            split: share_of(loader, trainer.global_rank, trainer.world_size)
+            for split, loader in loaders.items()
+        }
+        try:
+            for split, share in shares.items():
+                if share is not None:
+                    limit = only or _length_of_epoch(trainer, asked, split, loaders[split])
+                    batches = islice(_batches(trainer, pl_module, share, asked), limit)
+                    views = asked.views.get(split, ())
+                    splits[split] = _features_of(trainer, pl_module, asked, batches, views)
+        except Exception as error:
+            failure = error
+    _fail_together(failure, trainer.strategy.root_device, group)
+    if "train" in splits:
+        _warn_of_augmentation(trainer, asked)
+    if _offers(trainer, asked):
+        return splits
+    return settle_fine(splits, group, said=asked.batch is not None, complete=only is None)
+
+
+def _features_of(
+    trainer: L.Trainer,
+    pl_module: L.LightningModule,
+    asked: Asked,
+    batches: Iterable[Batch],
+    views: Sequence[View],
+) -> Features:
+    network, inside = _network(pl_module, asked)
+    found = extract_features(
+        network,
+        batches,
+        asked.layer.removeprefix(inside),
+        also=[path.removeprefix(inside) for path in asked.also],
+        views=views,
+        device=trainer.strategy.root_device,
+    )
+    layers = {inside + path: rows for path, rows in found.layers.items()}
+    return dataclasses.replace(found, layers=layers)
+
+
+def _fail_together(failure: Exception | None, device: torch.device, group: Group) -> None:
+    """Raise on all ranks what one of them met."""
+    failed = torch.tensor([failure is not None], dtype=torch.int64, device=device)
+    if int(max_over_ranks(failed, group)):
+        raise failure if failure is not None else ValueError("another rank cannot read its share")
 
 
 def _batches(
-    trainer: L.Trainer, pl_module: L.LightningModule, loader: Any, asked: Asked
+    trainer: L.Trainer, pl_module: L.LightningModule, share: Share, asked: Asked
 ) -> Iterator[Batch]:
     """This rank's batches as training would see them: through the hooks that move them."""
-    rank, world_size = trainer.global_rank, trainer.world_size
-    share, positions = share_of(loader, rank, world_size)
-    if positions is None:
-        share = islice(share, _length_of_epoch(trainer, loader))
-    start = 0
-    for raw in share:
+    rank, world_size, start = trainer.global_rank, trainer.world_size, 0
+    for raw in share.batches:
         moved = pl_module._on_before_batch_transfer(raw, dataloader_idx=0)
         moved = trainer.strategy.batch_to_device(moved, dataloader_idx=0)
-        batch = take_apart(moved, asked.batch, indexed=not isinstance(loader, DataLoader))
-        end = start + len(batch)
-        if positions is not None:
-            batch = dataclasses.replace(batch, index=positions[start:end])
-        elif batch.index is None:
-            batch = dataclasses.replace(
-                batch, index=torch.arange(start * world_size + rank, end * world_size, world_size)
-            )
+        indexed = share.positions is None and not isinstance(share.batches, DataLoader)
+        batch = take_apart(moved, asked.batch, indexed=indexed)
+        end, index = start + len(batch), batch.index
+        if share.positions is not None:
+            index = share.positions[start:end]
+        elif index is None:
+            index = torch.arange(start * world_size + rank, end * world_size, world_size)
+        coarse = batch.coarse if share.counts else torch.full_like(batch.coarse, -1)
+        yield dataclasses.replace(batch, coarse=coarse, index=index)
         start = end
-        yield batch
 
 
-def _length_of_epoch(trainer: L.Trainer, loader: Any) -> int | None:
-    """Batches in an epoch of a stream, if the trainer was told; None for all that there are."""
+def _length_of_epoch(trainer: L.Trainer, asked: Asked, split: str, loader: Any) -> int | None:
+    """Batches to read of a stream of the trainer's own, if it was told; None for all there are."""
     stream = isinstance(loader, DataLoader) and isinstance(loader.dataset, IterableDataset)
-    batches = trainer.num_training_batches if stream else math.inf
+    if not stream or asked.loaders is not None or _offers(trainer, asked):
+        return None
+    if split == "train":
+        batches: float = trainer.num_training_batches
+        if batches == math.inf and trainer.max_steps != UNLIMITED:  # what training sees at most
+            batches = trainer.max_steps * trainer.accumulate_grad_batches
+    else:
+        limits = trainer.num_val_batches
+        batches = limits[0] if limits else math.inf
     return int(batches) if 0 < batches < math.inf else None
 
 
@@ -189,22 +229,23 @@ def _network(pl_module: L.LightningModule, asked: Asked) -> tuple[nn.Module, str
 
 
 @contextmanager
-def _as_in_validation(trainer: L.Trainer) -> Iterator[None]:
-    """Let hooks that augment batches while ``trainer.training`` leave them alone."""
+def _as_in_validation(trainer: L.Trainer, pl_module: L.LightningModule) -> Iterator[None]:
+    """Let hooks that augment while ``trainer.training`` leave batches alone, and log nothing."""
     stage, trainer.state.stage = trainer.state.stage, RunningStage.VALIDATING
+    own_log = vars(pl_module).get("log")
+    pl_module.log = lambda *args, **kwargs: None  # type: ignore[method-assign]
     try:
         yield
     finally:
         trainer.state.stage = stage
+        del pl_module.log
+        if own_log is not None:
+            pl_module.log = own_log  # type: ignore[method-assign]
 
 
 def _offers(trainer: L.Trainer, asked: Asked) -> bool:
     """Whether the data come from a data module that was made to be measured."""
-    return (
-        asked.loaders is None
-        and hasattr(trainer, "datamodule")
-        and hasattr(trainer.datamodule, "clean_dataloaders")
-    )
+    return asked.loaders is None and hasattr(datamodule_of(trainer), "clean_dataloaders")
 
 
 _warned: WeakSet[L.Trainer] = WeakSet()

@@ -5,9 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from collapse_lit.activations import is_linear
 from collapse_lit.errors import UserError
 from collapse_lit.features import Features
 from collapse_lit.measure.distributed import Group, max_over_ranks
@@ -27,9 +26,9 @@ class Classes:
     known: int
 
     @staticmethod
-    def of(splits: Mapping[str, Features], head: nn.Module, group: Group) -> "Classes":
+    def of(splits: Mapping[str, Features], group: Group) -> "Classes":
         """The classes of the training set, or of the first split where there is none."""
-        outputs = outputs_of(head) or 0
+        outputs = max((one.last.outputs or 0 for one in splits.values()), default=0)
         largest = torch.stack(
             [
                 one.coarse.max() if len(one.coarse) else one.coarse.new_tensor(-1)
@@ -99,29 +98,22 @@ class Classes:
         return weight[kept], None if bias is None else bias[kept]
 
 
-def check_labels(splits: Mapping[str, Features], head: nn.Module) -> None:
-    """See that no label is beyond the outputs of the head.
+def check_labels(splits: Mapping[str, Features]) -> None:
+    """See that no label is beyond the outputs of the last layer.
 
     Raises:
         UserError: One is.
     """
-    outputs = outputs_of(head)
-    if outputs is None:
-        return
     for split, features in splits.items():
+        outputs = features.last.outputs
+        if outputs is None:
+            continue
         largest = int(features.coarse.max()) if len(features.coarse) else -1
         if largest >= max(outputs, 2):
             raise UserError(
                 f"the {split} data have the label {largest}, and the layer has {outputs} outputs; "
                 "samples to leave out have a negative label"
             )
-
-
-def outputs_of(head: nn.Module) -> int | None:
-    """Outputs of a linear layer; None for any other module."""
-    if not is_linear(head):
-        return None
-    return next(m for m in head.modules() if isinstance(m, nn.Linear)).out_features
 
 
 def _present(coarse: Tensor, known: int, group: Group) -> Tensor:

@@ -5,9 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from collapse_lit.activations import is_linear, weight_of
 from collapse_lit.batches import TakeApart
 from collapse_lit.callbacks.coarse_labels import Classes, check_labels
 from collapse_lit.callbacks.fine_labels import fine_hierarchy
@@ -69,22 +68,22 @@ class CollapseMonitor(Monitor):
         """Every measure of every split."""
         return tuple(key for split in splits for key in self._keys_of(split))
 
-    def check(self, first: Mapping[str, Features], head: nn.Module) -> None:
-        """See that the labels fit the head."""
-        check_labels(first, head)
+    def check(self, first: Mapping[str, Features]) -> None:
+        """See that the labels fit the last layer."""
+        check_labels(first)
 
-    def measure(
-        self, splits: dict[str, Features], head: nn.Module, group: Group
-    ) -> dict[str, float]:
+    def measure(self, splits: dict[str, Features], group: Group) -> dict[str, float]:
         """All measures of collapse of both splits, and the coarse accuracies."""
         values: dict[str, float] = {}
-        classes = Classes.of(splits, head, group)
+        classes = Classes.of(splits, group)
         for split, features in splits.items():
             values |= dict.fromkeys(self._keys_of(split), math.nan)
             values[f"{split}/acc_coarse"] = _accuracy(features, group)
+            if features.decided is None:
+                self.warn(f"layer {self.layer!r} gives no logits (n, classes) for acc_coarse")
             try:
                 values |= self._measures(
-                    split, classes.only(split, features, group), classes, head, group
+                    split, classes.only(split, features, group), classes, group
                 )
             except ValueError as error:
                 self.warn(f"{split} data: {error}")
@@ -97,15 +96,15 @@ class CollapseMonitor(Monitor):
             yield from (f"collapse_layers/{path}/nc1" for path in self.layers)
 
     def _measures(
-        self, split: str, features: Features, classes: Classes, head: nn.Module, group: Group
+        self, split: str, features: Features, classes: Classes, group: Group
     ) -> dict[str, float]:
         """The measures of one split, labels counted from 0 on over the classes measured."""
         values: dict[str, float] = {}
-        weight = bias = None
-        if is_linear(head):
-            weight, bias = classes.rows(*weight_of(head))
-        else:
+        weight, bias = features.last.weight, features.last.bias
+        if weight is None:
             self.warn(f"layer {self.layer!r} is no linear layer, which nc3 and nc4 are of")
+        else:
+            weight, bias = classes.rows(weight, bias)
         h, y, C = features.features, features.coarse, classes.count
         if split == "train" and features.fine is not None:
             fine_to_coarse = fine_hierarchy(features, group)

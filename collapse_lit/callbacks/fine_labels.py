@@ -25,10 +25,11 @@ def settle_fine(
 
     The third item of a batch may be anything: an index, a group, a flag. It is taken for a fine
     label where it was said to be one, or where every value of it lies inside one coarse class and
-    is shared by several samples.
+    is shared by several samples. The other splits have fine labels where their values agree with
+    those of the training set.
 
     Args:
-        splits: What the passes found; decided by "train", the same for all splits and ranks.
+        splits: What the passes found; decided by "train", the same for all ranks.
         group: Process group whose ranks share the samples.
         said: It was said that the third item is a fine label.
         complete: The splits are whole; of a first batch alone, nothing can be said.
@@ -36,36 +37,72 @@ def settle_fine(
     train = splits.get("train")
     if train is None or train.fine is None:
         return {split: dataclasses.replace(one, fine=None) for split, one in splits.items()}
-    if said or not complete:
+    if not complete:
         return splits
-    pairs = concat_over_ranks(_pairs(train.fine, train.coarse), group).unique(dim=0)  # (P, 2)
-    samples = int(sum_over_ranks(train.fine.new_tensor([len(train.fine)]), group))
-    reason = None
-    if len(pairs) > max(samples // SAMPLES_IN_A_CLASS, 1):
-        reason = f"it has {len(pairs)} values in {samples} samples, as an index has"
-    elif len(pairs[:, 0].unique()) < len(pairs):
-        reason = "samples of one value carry different labels"
-    elif int(pairs.min()) < 0:
-        reason = "it has negative values"
+    known = _pairs(train, group)
+    reason = _is_none(known, _samples(train, group), said)
     if reason is not None:
         rank_zero_info(
             f"the third item of a batch is no fine label ({reason}) and is left alone; "
             "batch=lambda batch: (inputs, labels, fine labels) says where fine labels are"
         )
         return {split: dataclasses.replace(one, fine=None) for split, one in splits.items()}
-    found = [one.fine for one in splits.values() if one.fine is not None]
-    values = concat_over_ranks(torch.cat(found).unique()[:, None], group).unique()  # (F,) sorted
-    return {
-        split: one
-        if one.fine is None
-        else dataclasses.replace(one, fine=torch.searchsorted(values, one.fine))
-        for split, one in splits.items()
-    }
+    values = known[:, 0].unique()  # (F,) sorted
+    settled = {"train": _numbered(train, values)}
+    for split, one in splits.items():
+        if split == "train":
+            continue
+        there = _pairs(one, group)
+        agree = one.fine is not None and _agree(known, there)
+        if one.fine is not None and not agree:
+            rank_zero_info(
+                f"the third item of a batch of the {split} data is no fine label of the training "
+                f"data; what needs one there is left out"
+            )
+        more = there[:, 0][~torch.isin(there[:, 0], values)].unique()
+        numbers = torch.cat([values, more])
+        settled[split] = _numbered(one, numbers) if agree else dataclasses.replace(one, fine=None)
+    return {split: settled[split] for split in splits}
 
 
-def _pairs(fine: Tensor, coarse: Tensor) -> Tensor:
-    """(P, 2) int64, every pair of a fine and a coarse label that this rank holds."""
-    return torch.stack([fine, coarse], dim=1).unique(dim=0)
+def _is_none(pairs: Tensor, samples: int, said: bool) -> str | None:
+    """Why values are no fine labels; None where they can be some."""
+    if len(pairs) and int(pairs[:, 0].min()) < 0:
+        return "it has negative values"
+    if said:
+        return None
+    if len(pairs) > max(samples // SAMPLES_IN_A_CLASS, 1):
+        return f"it has {len(pairs)} values in {samples} samples, as an index has"
+    if len(pairs[:, 0].unique()) < len(pairs):
+        return "samples of one value carry different labels"
+    return None
+
+
+def _agree(known: Tensor, there: Tensor) -> bool:
+    """Whether most values of another split are known, and in their coarse classes of training."""
+    coarse_of = dict(known.tolist())
+    pairs = there.tolist()
+    seen = [coarse_of[fine] == coarse for fine, coarse in pairs if fine in coarse_of]
+    return all(seen) and 2 * len(seen) >= len(pairs)
+
+
+def _numbered(features: Features, values: Tensor) -> Features:
+    """Fine labels as positions in ``values`` (F,), which hold all of them."""
+    assert features.fine is not None
+    order = values.argsort()
+    place = torch.searchsorted(values[order], features.fine)
+    return dataclasses.replace(features, fine=order[place])
+
+
+def _samples(features: Features, group: Group) -> int:
+    return int(sum_over_ranks(features.coarse.new_tensor([len(features.coarse)]), group))
+
+
+def _pairs(features: Features, group: Group) -> Tensor:
+    """(P, 2) int64, every pair of a fine and a coarse label that any rank holds, sorted."""
+    fine = features.coarse.new_zeros(0) if features.fine is None else features.fine
+    mine = torch.stack([fine, features.coarse[: len(fine)]], dim=1).unique(dim=0)
+    return concat_over_ranks(mine, group).unique(dim=0)
 
 
 def fine_hierarchy(features: Features, group: Group) -> Tensor:

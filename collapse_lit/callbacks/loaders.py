@@ -1,10 +1,17 @@
 """Whose data are measured: each sample once, in one order, shared out over the ranks."""
 
+import contextlib
+import copy
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import lightning as L
 import torch
+from lightning.fabric.utilities.distributed import DistributedSamplerWrapper
+from lightning.pytorch import seed_everything
+from lightning.pytorch.utilities import rank_zero_warn
 from lightning.pytorch.utilities.combined_loader import CombinedLoader
 from lightning.pytorch.utilities.model_helpers import is_overridden
 from lightning.pytorch.utilities.seed import isolate_rng
@@ -42,7 +49,7 @@ def splits_to_measure(trainer: L.Trainer, loaders: Loaders | None) -> dict[str, 
         if not isinstance(found, Mapping) or not found:
             raise UserError("loaders= must return a dictionary such as {'train': …, 'test': …}")
         return _checked(dict(found))
-    offered = getattr(getattr(trainer, "datamodule", None), "clean_dataloaders", None)
+    offered = getattr(datamodule_of(trainer), "clean_dataloaders", None)
     if offered is not None:
         return _checked(dict(offered()))
     only_validates = trainer.state.fn == "validate"
@@ -54,49 +61,68 @@ def splits_to_measure(trainer: L.Trainer, loaders: Loaders | None) -> dict[str, 
     return _checked({split: loader for split, loader in splits.items() if loader is not None})
 
 
-def share_of(
-    loader: Iterable[Any], rank: int, world_size: int
-) -> tuple[Iterable[Any], Tensor | None]:
-    """This rank's share of a loader's samples, each once, and their positions in the data set.
+@dataclass(frozen=True)
+class Share:
+    """What one rank reads of a loader.
+
+    Attributes:
+        batches: To iterate over once.
+        positions: (n,) int64 positions in the data set, in the order of the batches; None where
+            only the batches can tell, or nothing can: streams, loaders of another make, batches
+            that the data set makes.
+        counts: Whether the samples count. A rank without samples reads one all the same, to know
+            what a sample looks like.
+    """
+
+    batches: Iterable[Any]
+    positions: Tensor | None = None
+    counts: bool = True
+
+
+def share_of(loader: Iterable[Any], rank: int, world_size: int) -> Share | None:
+    """This rank's share of a loader's samples, each once; None where there are no samples at all.
 
     A shuffled loader is read from front to back, so that samples come in the same order at each
     epoch. What chooses samples stays, such as the subset or the weights of a sampler. So does what
     makes a batch of them: workers and their start, and the collate function.
 
-    Returns:
-        batches: to iterate over once.
-        positions: (n,) int64 in the order of the batches; None where only the batches can tell,
-            or nothing can: streams, loaders of another make, batches that the data set makes.
-
     Raises:
         UserError: The samples cannot be shared out over several ranks.
     """
-    if not isinstance(loader, DataLoader) or type(loader).__iter__ is not DataLoader.__iter__:
-        return loader, None  # others, such as our own, share themselves out
-    if isinstance(loader.dataset, IterableDataset):
-        return loader, None
+    if not isinstance(loader, DataLoader) or isinstance(loader.dataset, IterableDataset):
+        return Share(loader)  # others, such as our own, share themselves out
+    if type(loader).__iter__ is not DataLoader.__iter__:
+        _refuse_to_share(loader, world_size)
+        return Share(loader)
     size, sampler, options = loader.batch_size, loader.sampler, _options(loader)
     if size is None and type(loader.batch_sampler) is BatchSampler:
         size, sampler = loader.batch_sampler.batch_size, loader.batch_sampler.sampler
     elif size is None and loader.batch_sampler is not None:
-        if world_size > 1:
-            kind = type(loader.batch_sampler).__name__
-            raise UserError(
-                f"a {kind} cannot be shared out over {world_size} processes; {PASS_LOADERS}"
-            )
+        _refuse_to_share(loader.batch_sampler, world_size)
         batches = _drawn(loader.batch_sampler)
         chosen = [int(i) for batch in batches for i in batch]
         unique = len(set(chosen)) == len(chosen)
         positions = torch.tensor(chosen) if unique else torch.arange(len(chosen))
-        return DataLoader(loader.dataset, batch_sampler=batches, **options), positions
+        return Share(DataLoader(loader.dataset, batch_sampler=batches, **options), positions)
     chosen = _positions(sampler)
-    mine = chosen[rank::world_size]
+    if not chosen:
+        return None
+    mine = chosen[rank::world_size] or chosen[:1]
+    counts = rank < len(chosen)
     shared: DataLoader = DataLoader(loader.dataset, batch_size=size, sampler=mine, **options)
     if size is None:
-        return shared, None
+        return Share(shared, counts=counts)
     drawn_again = len(set(chosen)) < len(chosen)  # by weights: number the draws, not the samples
-    numbers = range(len(chosen))[rank::world_size] if drawn_again else mine
-    return shared, torch.tensor(numbers, dtype=torch.int64)
+    numbers = range(len(chosen))[rank::world_size] if drawn_again and counts else mine
+    return Share(shared, torch.tensor(numbers, dtype=torch.int64), counts)
+
+
+def _refuse_to_share(owner: Any, world_size: int) -> None:
+    if world_size > 1:
+        raise UserError(
+            f"a {type(owner).__name__} cannot be shared out over {world_size} processes; "
+            f"{PASS_LOADERS}"
+        )
 
 
 def _options(loader: DataLoader) -> dict[str, Any]:
@@ -115,9 +141,9 @@ def _options(loader: DataLoader) -> dict[str, Any]:
 
 def _positions(sampler: Any) -> list[int]:
     """Which samples of the data set a sampler chooses, sorted; the same on every rank."""
-    if isinstance(sampler, DistributedSampler):  # pads, and sees a share only
+    if type(sampler).__iter__ in (DistributedSampler.__iter__, DistributedSamplerWrapper.__iter__):
         wrapped = getattr(sampler.dataset, "_sampler", None)  # by Lightning, around another one
-        return list(range(len(sampler.dataset))) if wrapped is None else _positions(wrapped)  # type: ignore[arg-type]
+        return list(range(len(sampler.dataset))) if wrapped is None else _positions(wrapped)
     if type(sampler) is SequentialSampler:
         return list(range(len(sampler.data_source)))
     if type(sampler) is SubsetRandomSampler:
@@ -128,30 +154,36 @@ def _positions(sampler: Any) -> list[int]:
             return list(range(whole))
     if isinstance(sampler, range):
         return sorted(sampler)
-    drawn = [_drawn(sampler)]
+    draws = [[int(i) for i in _drawn(sampler)]]
     if dist.is_available() and dist.is_initialized():
-        dist.broadcast_object_list(drawn, src=0)
-    return sorted(int(i) for i in drawn[0])
+        draws *= dist.get_world_size()
+        dist.all_gather_object(draws, draws[0])
+    if all(draw == draws[0] for draw in draws):
+        return sorted(draws[0])
+    # A sampler that shares its samples out by rank; what it pads with is drawn twice.
+    joined = [i for draw in draws for i in draw]
+    repeats = any(len(set(draw)) < len(draw) for draw in draws)
+    return sorted(joined if repeats else set(joined))
 
 
 def _drawn(sampler: Any) -> list[Any]:
-    """One draw of a sampler; the training's own draws stay what they would be.
+    """One draw of a copy of a sampler, the same at each epoch.
 
     Raises:
         UserError: It never ends.
     """
     if not hasattr(sampler, "__len__"):
         raise UserError(f"the sampler {type(sampler).__name__} has no length; {PASS_LOADERS}")
-    generators = [
-        getattr(s, "generator", None) for s in (sampler, getattr(sampler, "sampler", None))
-    ]
-    states = [(g, g.get_state()) for g in generators if isinstance(g, torch.Generator)]
-    try:
-        with isolate_rng():
-            return list(sampler)
-    finally:
-        for generator, state in states:
-            generator.set_state(state)
+    data = [getattr(sampler, name, None) for name in ("data_source", "dataset")]
+    with contextlib.suppress(Exception):  # else its own state is what kept_randomness puts back
+        sampler = copy.deepcopy(sampler, {id(one): one for one in data})
+    for owner in (sampler, getattr(sampler, "sampler", None)):
+        generator = getattr(owner, "generator", None)
+        if isinstance(generator, torch.Generator):
+            generator.manual_seed(0)
+    with isolate_rng():
+        seed_everything(0, verbose=False)
+        return list(islice(sampler, len(sampler)))
 
 
 def _checked(splits: dict[str, Any]) -> dict[str, Iterable[Any]]:
@@ -176,12 +208,23 @@ def _validation_data(trainer: L.Trainer, only_validates: bool) -> Any:
 def _training_data_of_hooks(trainer: L.Trainer) -> Any:
     """The training loader that a data module or a module makes, where no training has asked yet."""
     for owner, base in (
-        (getattr(trainer, "datamodule", None), L.LightningDataModule),
+        (datamodule_of(trainer), L.LightningDataModule),
         (trainer.lightning_module, L.LightningModule),
     ):
         if owner is not None and is_overridden("train_dataloader", owner, base):
-            return owner.train_dataloader()
+            try:
+                return owner.train_dataloader()
+            except Exception as error:  # such as of data that are only there for a fit
+                rank_zero_warn(
+                    f"no training data are measured: train_dataloader() failed ({error!r})"
+                )
     return None
+
+
+def datamodule_of(trainer: L.Trainer) -> Any:
+    """The data module of the run under way: a trainer keeps that of an earlier one as its own."""
+    selector = trainer._data_connector._datahook_selector
+    return None if selector is None else selector.datamodule
 
 
 def _only(loader: Any, what: str) -> Any:

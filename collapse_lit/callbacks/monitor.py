@@ -2,13 +2,12 @@
 
 import math
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 import torch
-from torch import nn
 
 from collapse_lit.batches import TakeApart
 from collapse_lit.callbacks.clean_pass import (
@@ -21,10 +20,10 @@ from collapse_lit.callbacks.last_epoch import is_last_epoch
 from collapse_lit.callbacks.loaders import Loaders, splits_to_measure
 from collapse_lit.callbacks.own_report import OwnReport
 from collapse_lit.callbacks.sample_pictures import class_names_of
-from collapse_lit.callbacks.weights import kept_fingerprint
+from collapse_lit.callbacks.watchers import check_watchers
+from collapse_lit.callbacks.weights import averaging_of, kept_fingerprint
 from collapse_lit.errors import UserError
 from collapse_lit.features import Features, View
-from collapse_lit.layers import find_layer
 from collapse_lit.measure.distributed import Group, max_over_ranks
 
 
@@ -92,16 +91,14 @@ class Monitor(L.Callback):
         """Names of all that :meth:`measure` gives for these splits, whether it can or not."""
         raise NotImplementedError
 
-    def check(self, first: Mapping[str, Features], head: nn.Module) -> None:
+    def check(self, first: Mapping[str, Features]) -> None:
         """See in the first batch of each split that what was asked can be measured.
 
         Raises:
             UserError: It cannot; the message says what to pass.
         """
 
-    def measure(
-        self, splits: dict[str, Features], head: nn.Module, group: Group
-    ) -> dict[str, float]:
+    def measure(self, splits: dict[str, Features], group: Group) -> dict[str, float]:
         """Measure the splits ("train" and "test", where they are); the same on every rank.
 
         Raises:
@@ -110,7 +107,7 @@ class Monitor(L.Callback):
         raise NotImplementedError
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        """See that no other monitor logs under the same keys.
+        """See that no other monitor logs under the same keys; come after averaged weights.
 
         Raises:
             UserError: One does.
@@ -121,6 +118,13 @@ class Monitor(L.Callback):
                 f"{len(alike)} monitors of type {type(self).__name__} would log under the same "
                 "keys; give all but one a name=, which is put before its keys"
             )
+        # What averages weights, or puts them back after a validation, has to do so before.
+        callbacks: list[L.Callback] = trainer.callbacks  # type: ignore[attr-defined]
+        late = [one for one in averaging_of(trainer) if self in callbacks[: callbacks.index(one)]]
+        if late:
+            others = [one for one in callbacks if one not in late]
+            place = others.index(monitors_of(trainer)[0])
+            trainer.callbacks = [*others[:place], *late, *others[place:]]  # type: ignore[attr-defined]
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Try everything on the first batch of each split, before the first one is trained on.
@@ -129,7 +133,7 @@ class Monitor(L.Callback):
             UserError: What was asked cannot be measured.
         """
         self._rehearse(trainer, pl_module)
-        _check_early_stopping(trainer, self.promised, self.every_n_epochs)
+        check_watchers(trainer, self.promised, self.every_n_epochs)
         for key in self.promised:  # until an epoch is measured, a monitored key is nan
             trainer.callback_metrics.setdefault(key, torch.tensor(math.nan))
         if self.report is not None and trainer.is_global_zero:
@@ -170,7 +174,7 @@ class Monitor(L.Callback):
             return
         self._has_trained = False
         epoch = trainer.current_epoch - 1
-        weights = kept_fingerprint(trainer, pl_module)
+        weights = kept_fingerprint(trainer, pl_module, measuring_group(trainer))
         other = torch.tensor(
             [self.measured_epoch != epoch or weights != self._measured_weights], dtype=torch.int64
         ).to(trainer.strategy.root_device)
@@ -205,8 +209,16 @@ class Monitor(L.Callback):
         return Asked(self.layer, tuple(also), views, self.loaders, self.batch)
 
     def _rehearse(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        first, _ = clean_features(trainer, pl_module, self._asked(trainer), self, only=1)
-        self.check(first, find_layer(pl_module, self.layer))
+        try:
+            first, _ = clean_features(trainer, pl_module, self._asked(trainer), self, only=1)
+        except UserError:
+            raise
+        except Exception as error:  # of the user's own network or data
+            raise UserError(
+                f"{type(self).__name__} cannot call the network on its first batch, as "
+                f"network(inputs) with what batch= or the first item of a batch gives: {error!r}"
+            ) from error
+        self.check(first)
         self.promised = self._named(self.keys(first))
 
     def _run(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -219,13 +231,16 @@ class Monitor(L.Callback):
 
     def _measure(self, trainer: L.Trainer, pl_module: L.LightningModule, epoch: int) -> None:
         """Take the pass and measure; what allows no measurement is nan, and training goes on."""
-        splits, weights = clean_features(trainer, pl_module, self._asked(trainer), self)
-        head = find_layer(pl_module, self.layer)
+        splits: dict[str, Features] = {}
         try:
-            found = self.measure(splits, head, measuring_group(trainer))
+            weights = ""
+            splits, weights = clean_features(trainer, pl_module, self._asked(trainer), self)
+            found = self.measure(splits, measuring_group(trainer))
             self.values = {self._name(key): value for key, value in found.items()}
-        except ValueError as error:
-            self.warn(str(error))
+        except Exception as error:
+            if trainer.state.fn == "validate" and not isinstance(error, ValueError):
+                raise
+            self.warn(str(error) if isinstance(error, ValueError) else repr(error))
             keys = dict.fromkeys((*self.values, *self.promised, *self._named(self.keys(splits))))
             self.values = dict.fromkeys(keys, math.nan)
         self.measured_epoch, self._measured_weights, self._splits = epoch, weights, splits
@@ -291,23 +306,3 @@ def monitors_of(trainer: L.Trainer) -> list[Monitor]:
     """The monitors among a trainer's callbacks, in their order."""
     callbacks: list[L.Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set by a helper
     return [callback for callback in callbacks if isinstance(callback, Monitor)]
-
-
-def _check_early_stopping(trainer: L.Trainer, keys: Sequence[str], every_n_epochs: int) -> None:
-    """See that early stopping is not ended by a key that has no value yet.
-
-    Raises:
-        UserError: It would be, at the first epoch.
-    """
-    stopping: list[Any] = trainer.early_stopping_callbacks
-    asked = [
-        callback.monitor
-        for callback in stopping
-        # `fit` lets it pass over epochs that are not measured
-        if callback.monitor in keys and "_should_skip_check" not in vars(callback)
-    ]
-    if asked and every_n_epochs > 1:
-        raise UserError(
-            f"EarlyStopping on {asked[0]} needs it at each epoch, and it is measured every "
-            f"{every_n_epochs}; set every_n_epochs=1"
-        )

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 import torch
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
-from torch import Tensor, nn
+from torch import Tensor
 from torch import distributed as dist
 
 from collapse_lit.batches import TakeApart
@@ -88,22 +88,20 @@ class RecoveryMonitor(Monitor):
         on_test = SCORES_ON_TEST if {"train", "test"} <= fine else ()
         return tuple(f"recovery/{key}" for key in (*LABEL_FREE, *scores, *on_test))
 
-    def check(self, first: Mapping[str, Features], head: nn.Module) -> None:
+    def check(self, first: Mapping[str, Features]) -> None:
         """See that there are training data, labels that fit the head, and what k asks for."""
         if "train" not in first:
             raise UserError(
                 "RecoveryMonitor clusters the training features, and there are no training data: "
                 "pass loaders=lambda: {'train': …, 'test': …}, or leave the monitor out"
             )
-        check_labels(first, head)
+        check_labels(first)
         if self.k == "given" and first["train"].fine is None:
             raise UserError(NO_FINE_LABELS)
 
-    def measure(
-        self, splits: dict[str, Features], head: nn.Module, group: Group
-    ) -> dict[str, float]:
+    def measure(self, splits: dict[str, Features], group: Group) -> dict[str, float]:
         """Cluster the training features and score the clusters on both splits."""
-        classes = Classes.of(splits, head, group)
+        classes = Classes.of(splits, group)
         views = splits["train"].stacked(self.views["train"])
         labels = splits["train"].coarse
         splits = {

@@ -9,36 +9,58 @@ import lightning as L
 import torch
 from lightning.pytorch.callbacks import WeightAveraging
 from lightning.pytorch.strategies import DeepSpeedStrategy, FSDPStrategy, ModelParallelStrategy
+from torch import distributed as dist
 from torch import nn
 
 from collapse_lit.errors import UserError
+from collapse_lit.measure.distributed import Group
 
 
 @contextmanager
-def kept_weights(trainer: L.Trainer, pl_module: L.LightningModule) -> Iterator[None]:
-    """Put averaged weights into the network meanwhile, where a callback keeps those.
+def kept_weights(trainer: L.Trainer, pl_module: L.LightningModule, group: Group) -> Iterator[None]:
+    """Put the weights that training keeps into the network meanwhile, the same on every rank.
 
     Lightning's ``WeightAveraging`` (EMA) validates and saves the averaged network, so that is the
     one to measure. ``StochasticWeightAveraging`` validates and saves the current one until it puts
     the average in its place at the end of training.
     """
-    averaging = [
-        callback
-        for callback in trainer.callbacks  # type: ignore[attr-defined]  # set by a helper
-        if isinstance(callback, WeightAveraging) and callback._average_model is not None
-    ]
+    averaging = [one for one in averaging_of(trainer) if one._average_model is not None]
     for callback in averaging:
         callback._swap_models(pl_module)
     try:
-        yield
+        with _shared_buffers(pl_module, group):
+            yield
     finally:
         for callback in reversed(averaging):
             callback._swap_models(pl_module)
 
 
-def kept_fingerprint(trainer: L.Trainer, pl_module: L.LightningModule) -> str:
+@contextmanager
+def _shared_buffers(pl_module: L.LightningModule, group: Group) -> Iterator[None]:
+    """Give every rank the buffers of rank 0 meanwhile, as DDP does before its forward passes.
+
+    A callback calls the module itself and not DDP's wrapper; without this, the running statistics
+    of BatchNorm would differ from rank to rank.
+    """
+    own = [(buffer, buffer.clone()) for buffer in pl_module.buffers()] if group is not None else []
+    for buffer, _ in own:
+        dist.broadcast(buffer, src=0, group=group)
+    try:
+        yield
+    finally:
+        for buffer, before in own:
+            buffer.copy_(before)
+
+
+def averaging_of(trainer: L.Trainer) -> list[WeightAveraging]:
+    """The trainer's callbacks that average weights and validate by the average."""
+    callbacks: list[L.Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set by a helper
+    return [callback for callback in callbacks if isinstance(callback, WeightAveraging)]
+
+
+def kept_fingerprint(trainer: L.Trainer, pl_module: L.LightningModule, group: Group) -> str:
     """The :func:`fingerprint` of the network that training keeps."""
-    with kept_weights(trainer, pl_module):
+    with kept_weights(trainer, pl_module, group):
         return fingerprint(pl_module)
 
 
