@@ -17,9 +17,13 @@ from collapse_lit.callbacks.clean_pass import (
     measuring_group,
 )
 from collapse_lit.callbacks.last_epoch import is_last_epoch
-from collapse_lit.callbacks.loaders import Loaders, splits_to_measure
-from collapse_lit.callbacks.own_report import OwnReport
-from collapse_lit.callbacks.sample_pictures import class_names_of
+from collapse_lit.callbacks.loaders import Loaders
+from collapse_lit.callbacks.own_report import (
+    OwnReport,
+    draw_reports,
+    finish_reports,
+    keep_reports,
+)
 from collapse_lit.callbacks.watchers import check_watchers
 from collapse_lit.callbacks.weights import averaging_of, kept_fingerprint
 from collapse_lit.errors import UserError
@@ -52,6 +56,7 @@ class Monitor(L.Callback):
         values: What the last measured epoch gave, in float64, by metric name.
         measured_epoch: That epoch, or -1.
         promised: Names of all that it is going to log.
+        splits: Features of the last measured epoch; empty once training goes on.
         views: What it reads beside the images of a split, "train" or "test".
         pictures: Arrays of the last measured epoch that figures are drawn from, the same on all
             ranks.
@@ -84,7 +89,7 @@ class Monitor(L.Callback):
         self._measured_weights = ""
         self._has_trained = False
         self.report = None if report is None else OwnReport(report)
-        self._splits: dict[str, Features] = {}
+        self.splits: dict[str, Features] = {}
         self._told: set[str] = set()
 
     def keys(self, splits: Mapping[str, Features]) -> tuple[str, ...]:
@@ -149,7 +154,7 @@ class Monitor(L.Callback):
     ) -> None:
         """Free the features of the last pass: training needs the memory."""
         self._has_trained = True
-        self._splits = {}
+        self.splits = {}
         forget_features(trainer)
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -157,7 +162,7 @@ class Monitor(L.Callback):
         if self.is_due(trainer):
             self._run(trainer, pl_module)
             due = [monitor for monitor in monitors_of(trainer) if monitor.is_due(trainer)]
-            self._keep_reports(trainer, draw=self is due[-1])
+            keep_reports(trainer, monitors_of(trainer), self.measured_epoch, draw=self is due[-1])
 
     def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Measure in ``Trainer.validate``; within training the end of the epoch is the place."""
@@ -181,18 +186,16 @@ class Monitor(L.Callback):
         if int(max_over_ranks(other, measuring_group(trainer))):
             self._measure(trainer, pl_module, epoch)
             self._log_after_training(trainer)
-            self._keep_reports(trainer, draw=False)
+            keep_reports(trainer, monitors_of(trainer), epoch, draw=False)
         if self is monitors_of(trainer)[-1]:
-            for report in reports_of(trainer):
-                self._finish_report(trainer, report)
+            finish_reports(trainer, monitors_of(trainer))
 
     def on_exception(
         self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException
     ) -> None:
         """Draw what there is of a training that was broken off."""
-        if self is monitors_of(trainer)[-1] and trainer.is_global_zero:
-            for report in reports_of(trainer):
-                report.draw(trainer, trainer.global_step, at_the_end=True)
+        if self is monitors_of(trainer)[-1]:
+            draw_reports(trainer, monitors_of(trainer))
 
     def is_due(self, trainer: L.Trainer) -> bool:
         """Whether it measures at the end of this epoch."""
@@ -243,38 +246,7 @@ class Monitor(L.Callback):
             self.warn(str(error) if isinstance(error, ValueError) else repr(error))
             keys = dict.fromkeys((*self.values, *self.promised, *self._named(self.keys(splits))))
             self.values = dict.fromkeys(keys, math.nan)
-        self.measured_epoch, self._measured_weights, self._splits = epoch, weights, splits
-
-    def _keep_reports(self, trainer: L.Trainer, draw: bool) -> None:
-        """Keep what all monitors know of this epoch in their folders."""
-        reports = reports_of(trainer)
-        if not reports or not trainer.is_global_zero:
-            return
-        values: dict[str, float] = {}
-        loader = splits_to_measure(trainer, self.loaders).get("train")
-        pictures: dict[str, Any] = {}
-        if names := class_names_of(loader):
-            pictures["coarse_names"] = names
-        for monitor in monitors_of(trainer):
-            if monitor.measured_epoch == self.measured_epoch:
-                values |= monitor.values
-                pictures |= monitor.pictures
-        for report in reports:
-            report.keep(self.measured_epoch, values, pictures)
-            if "index" in pictures:
-                report.keep_thumbnails(pictures["index"].tolist(), loader)
-            if draw:
-                report.draw(trainer, trainer.global_step)
-
-    def _finish_report(self, trainer: L.Trainer, report: OwnReport) -> None:
-        """Write features and clusters of the last epoch, and draw; together on all ranks."""
-        monitors = monitors_of(trainer)
-        one = next((m for m in monitors if getattr(m, "recovery", None) is not None), monitors[0])
-        names = class_names_of(splits_to_measure(trainer, one.loaders).get("train"))
-        found = getattr(one, "recovery", None)
-        report.finish(one._splits.get("train"), found, names, measuring_group(trainer))
-        if trainer.is_global_zero:
-            report.draw(trainer, trainer.global_step, at_the_end=True)
+        self.measured_epoch, self._measured_weights, self.splits = epoch, weights, splits
 
     def _log_after_training(self, trainer: L.Trainer) -> None:
         """Log where Lightning's own hooks no longer do."""
@@ -294,12 +266,6 @@ class Monitor(L.Callback):
 
     def _named(self, keys: Iterable[str]) -> tuple[str, ...]:
         return tuple(self._name(key) for key in keys)
-
-
-def reports_of(trainer: L.Trainer) -> list[OwnReport]:
-    """The reports that the monitors keep, one a folder."""
-    reports = [m.report for m in monitors_of(trainer) if m.report is not None]
-    return list({report.run.path: report for report in reports}.values())
 
 
 def monitors_of(trainer: L.Trainer) -> list[Monitor]:

@@ -15,7 +15,9 @@ from lightning.pytorch.utilities import rank_zero_info
 from PIL import Image
 from torch import Tensor
 
-from collapse_lit.callbacks.sample_pictures import pictures_of
+from collapse_lit.callbacks.clean_pass import measuring_group
+from collapse_lit.callbacks.loaders import splits_to_measure
+from collapse_lit.callbacks.sample_pictures import class_names_of, pictures_of
 from collapse_lit.features import Features
 from collapse_lit.measure.distributed import Group, concat_over_ranks
 from collapse_lit.measure.recovery import Recovery
@@ -135,6 +137,55 @@ class OwnReport:
             f"what was measured is in {self.run.report}; to look at the clusters and name them:\n"
             f"  {discover_command(self.run.path)}"
         )
+
+
+def keep_reports(trainer: L.Trainer, monitors: Sequence[Any], epoch: int, *, draw: bool) -> None:
+    """Keep in the monitors' folders what all of them know of an epoch."""
+    reports = _reports_of(monitors)
+    if not reports or not trainer.is_global_zero:
+        return
+    values: dict[str, float] = {}
+    pictures: dict[str, Any] = {}
+    loader = _training_loader(trainer, monitors)
+    if names := class_names_of(loader):
+        pictures["coarse_names"] = names
+    for monitor in monitors:
+        if monitor.measured_epoch == epoch:
+            values |= monitor.values
+            pictures |= monitor.pictures
+    for report in reports:
+        report.keep(epoch, values, pictures)
+        if "index" in pictures:
+            report.keep_thumbnails(pictures["index"].tolist(), loader)
+        if draw:
+            report.draw(trainer, trainer.global_step)
+
+
+def finish_reports(trainer: L.Trainer, monitors: Sequence[Any]) -> None:
+    """Write features and clusters of the last epoch, and draw; together on all ranks."""
+    found = [getattr(monitor, "recovery", None) for monitor in monitors]
+    clustered = next((i for i, recovery in enumerate(found) if recovery is not None), 0)
+    for report in _reports_of(monitors):
+        names = class_names_of(_training_loader(trainer, monitors))
+        train = monitors[clustered].splits.get("train")
+        report.finish(train, found[clustered], names, measuring_group(trainer))
+    draw_reports(trainer, monitors)
+
+
+def draw_reports(trainer: L.Trainer, monitors: Sequence[Any]) -> None:
+    """Draw what there is."""
+    for report in _reports_of(monitors) if trainer.is_global_zero else []:
+        report.draw(trainer, trainer.global_step, at_the_end=True)
+
+
+def _reports_of(monitors: Sequence[Any]) -> list[OwnReport]:
+    """The reports that monitors keep, one a folder."""
+    reports = [monitor.report for monitor in monitors if monitor.report is not None]
+    return list({report.run.path: report for report in reports}.values())
+
+
+def _training_loader(trainer: L.Trainer, monitors: Sequence[Any]) -> Any:
+    return splits_to_measure(trainer, monitors[-1].loaders).get("train")
 
 
 def _joined(columns: Sequence[Tensor]) -> Tensor:
