@@ -4,12 +4,8 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-import torch
-from torch import Tensor
-
 from collapse_lit.batches import TakeApart
 from collapse_lit.callbacks.coarse_labels import Classes, check_labels
-from collapse_lit.callbacks.fine_labels import fine_hierarchy
 from collapse_lit.callbacks.loaders import Loaders
 from collapse_lit.callbacks.monitor import Monitor
 from collapse_lit.features import Features
@@ -19,7 +15,8 @@ from collapse_lit.measure.collapse import (
     hierarchical_collapse,
     neural_collapse,
 )
-from collapse_lit.measure.distributed import Group, sum_over_ranks
+from collapse_lit.measure.distributed import Group, mean_over_ranks
+from collapse_lit.measure.recovery_scores import fine_hierarchy
 
 
 class CollapseMonitor(Monitor):
@@ -107,7 +104,7 @@ class CollapseMonitor(Monitor):
             weight, bias = classes.rows(weight, bias)
         h, y, C = features.features, features.coarse, classes.count
         if split == "train" and features.fine is not None:
-            fine_to_coarse = fine_hierarchy(features, group)
+            fine_to_coarse = fine_hierarchy(features.fine, y, group)
             both = hierarchical_collapse(
                 h, features.fine, fine_to_coarse, weight, bias, group=group
             )
@@ -132,7 +129,4 @@ def _accuracy(features: Features, group: Group) -> float:
     """Share of samples whose class the network decides for; nan where it decides for none."""
     if features.decided is None:
         return math.nan
-    right: Tensor = (features.decided == features.coarse).sum()
-    counts = torch.stack([right, right.new_tensor(len(features.coarse))])
-    right_of, total = sum_over_ranks(counts, group).tolist()
-    return right_of / total if total else math.nan
+    return mean_over_ranks(features.decided == features.coarse, group)

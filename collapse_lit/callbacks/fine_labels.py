@@ -1,4 +1,4 @@
-"""Fine labels in anybody's data: what can be one, and which coarse class each fine class is in."""
+"""Fine labels in anybody's data: what can be one."""
 
 import dataclasses
 
@@ -10,7 +10,6 @@ from collapse_lit.features import Features
 from collapse_lit.measure.distributed import (
     Group,
     concat_over_ranks,
-    max_over_ranks,
     sum_over_ranks,
 )
 
@@ -103,26 +102,3 @@ def _pairs(features: Features, group: Group) -> Tensor:
     fine = features.coarse.new_zeros(0) if features.fine is None else features.fine
     mine = torch.stack([fine, features.coarse[: len(fine)]], dim=1).unique(dim=0)
     return concat_over_ranks(mine, group).unique(dim=0)
-
-
-def fine_hierarchy(features: Features, group: Group) -> Tensor:
-    """The coarse class of each fine class, (F,) int64, read off the labels of all ranks.
-
-    -1 for a number below F that no sample carries.
-
-    Raises:
-        ValueError: Samples of one fine class carry different coarse labels.
-    """
-    fine, coarse = features.fine, features.coarse
-    if fine is None:
-        raise ValueError("there are no fine labels to read a hierarchy from")
-    size = fine.max().add(1).reshape(1) if len(fine) else fine.new_zeros(1)
-    max_over_ranks(size, group)
-    fine_to_coarse = torch.full((int(size),), -1, device=fine.device)
-    fine_to_coarse[fine] = coarse
-    max_over_ranks(fine_to_coarse, group)
-    astray = (fine_to_coarse[fine] != coarse).any().long().reshape(1)
-    max_over_ranks(astray, group)
-    if int(astray):
-        raise ValueError("samples of one fine class carry different coarse labels")
-    return fine_to_coarse

@@ -13,15 +13,17 @@ from torch import distributed as dist
 
 from collapse_lit.batches import TakeApart
 from collapse_lit.callbacks.coarse_labels import Classes, check_labels
-from collapse_lit.callbacks.fine_labels import fine_hierarchy
 from collapse_lit.callbacks.loaders import Loaders
 from collapse_lit.callbacks.monitor import Monitor
 from collapse_lit.errors import UserError
 from collapse_lit.features import Features, further_views
 from collapse_lit.measure.distributed import Group, sum_over_ranks
-from collapse_lit.measure.probe import fit_probe
 from collapse_lit.measure.recovery import Recovery, recover
-from collapse_lit.measure.scores import match_clusters, random_clusters
+from collapse_lit.measure.recovery_scores import (
+    LabelledFeatures,
+    fine_hierarchy,
+    score_recovery,
+)
 
 # Samples in the scatter picture of all coarse classes together: enough to see, cheap to keep.
 POINTS_IN_PICTURE = 2000
@@ -112,8 +114,7 @@ class RecoveryMonitor(Monitor):
             for split, features in splits.items()
         }
         train = splits["train"]
-        fine_to_coarse = None if train.fine is None else fine_hierarchy(train, group)
-        k = self._clusters_wanted(fine_to_coarse, train.coarse, classes, group)
+        k = self._clusters_wanted(train, classes, group)
         found = recover(
             train.features,
             train.coarse,
@@ -137,8 +138,14 @@ class RecoveryMonitor(Monitor):
             "recovery/stability": found.stability,
             "recovery/silhouette": found.silhouette,
         }
-        if fine_to_coarse is not None:
-            values |= self._scores(splits, views, found, fine_to_coarse, k, classes.count, group)
+        known = labelled(train)
+        if known is not None:
+            test = labelled(splits["test"]) if "test" in splits else None
+            scores, acc_of_coarse = score_recovery(
+                found, known, test, views=views, seed=self.seed, group=group
+            )
+            values |= {f"recovery/{key}": score for key, score in scores.items()}
+            self.pictures["acc_of_coarse"] = list(acc_of_coarse)
         return values
 
     def _tell(self, found: Recovery) -> None:
@@ -150,7 +157,7 @@ class RecoveryMonitor(Monitor):
                 rank_zero_info(f"recovery at this epoch: {sentence}")
 
     def _clusters_wanted(
-        self, fine_to_coarse: Tensor | None, coarse: Tensor, classes: Classes, group: Group
+        self, train: Features, classes: Classes, group: Group
     ) -> list[int] | Literal["auto"]:
         """Clusters in each class measured: as many as it has samples where more were asked for.
 
@@ -163,12 +170,15 @@ class RecoveryMonitor(Monitor):
             wanted = [self.k] * classes.count
         elif self.k != "given":
             wanted = classes.pick(list(self.k))
-        elif fine_to_coarse is None:
+        elif train.fine is None:
             raise UserError(NO_FINE_LABELS)
         else:
+            fine_to_coarse = fine_hierarchy(train.fine, train.coarse, group)
             known = fine_to_coarse[fine_to_coarse >= 0]
             wanted = torch.bincount(known, minlength=classes.count).tolist()
-        sizes = sum_over_ranks(torch.bincount(coarse, minlength=classes.count), group).tolist()
+        sizes = sum_over_ranks(
+            torch.bincount(train.coarse, minlength=classes.count), group
+        ).tolist()
         for label, k, size in zip(classes.labels.tolist(), wanted, sizes, strict=True):
             if k > size and f"size of {label}" not in self._told:
                 self._told.add(f"size of {label}")
@@ -178,78 +188,12 @@ class RecoveryMonitor(Monitor):
                 )
         return [min(k, size) for k, size in zip(wanted, sizes, strict=True)]
 
-    def _scores(
-        self,
-        splits: dict[str, Features],
-        views: Tensor,
-        found: Recovery,
-        fine_to_coarse: Tensor,
-        k: list[int] | Literal["auto"],
-        num_coarse: int,
-        group: Group,
-    ) -> dict[str, float]:
-        """Everything that looks at a fine label, after the clusters are fixed.
 
-        Probes are fitted on ``views`` (v·n_local, d), all samples in each view.
-        """
-        train, test = splits["train"], splits.get("test")
-        assert train.fine is not None
-        matching = match_clusters(
-            found.ids, train.fine, found.cluster_to_coarse, fine_to_coarse, group=group
-        )
-        raw = recover(
-            train.features,
-            train.coarse,
-            k if k != "auto" else list(found.k),
-            num_coarse=num_coarse,
-            seed=self.seed,
-            index=train.index,
-            group=group,
-            space="raw/kmeans",
-        )
-        raw_matching = match_clusters(
-            raw.ids, train.fine, raw.cluster_to_coarse, fine_to_coarse, group=group
-        )
-        values = {
-            "recovery/acc": matching.acc,
-            "recovery/acc_raw": raw_matching.acc,
-            "recovery/acc_macro": matching.acc_macro,
-            "recovery/nmi": matching.nmi,
-            "recovery/ari": matching.ari,
-        }
-        self.pictures["acc_of_coarse"] = list(matching.acc_of_coarse)
-        if test is None or test.fine is None:
-            return values
-        random_ids = random_clusters(train.index, train.coarse, list(found.k), self.seed)
-        random_matching = match_clusters(
-            random_ids, train.fine, found.cluster_to_coarse, fine_to_coarse, group=group
-        )
-        everyone = torch.arange(len(fine_to_coarse), device=train.fine.device)
-        for key, targets, to_fine, to_coarse in (
-            ("clp_test", found.ids, matching.cluster_to_fine, found.cluster_to_coarse),
-            ("probe_test", train.fine, everyone, fine_to_coarse),
-            ("floor", random_ids, random_matching.cluster_to_fine, found.cluster_to_coarse),
-        ):
-            repeated = targets.repeat(1 + len(self.views["train"]))
-            probe = fit_probe(views, repeated, len(to_fine), group=group)
-            predicted = probe.predict(test.features)
-            right = to_fine.to(predicted.device)[predicted] == test.fine
-            inside = to_coarse.to(predicted.device)[predicted] == test.coarse
-            values[f"recovery/{key}"] = share(right, group)
-            if key == "clp_test":  # of a cluster in another coarse class, no sample is right
-                values["recovery/clp_test_inside"] = share(right[inside], group)
-        known = fine_to_coarse[fine_to_coarse >= 0]
-        guess = 1 / torch.bincount(known, minlength=num_coarse)  # (C,)
-        guess = torch.cat([guess, guess.new_zeros(1)])  # -1: a class that training lacks
-        values["recovery/chance"] = share(guess.to(test.coarse.device)[test.coarse], group)
-        return values
-
-
-def share(right: Tensor, group: Group) -> float:
-    """Mean of (n_local,) hits, or of their probabilities, over all ranks; nan without a sample."""
-    hits = right.double()
-    total, count = sum_over_ranks(torch.stack([hits.sum(), hits.new_tensor(len(hits))]), group)
-    return float(total / count)
+def labelled(features: Features) -> LabelledFeatures | None:
+    """A split for its scores; None without fine labels."""
+    if features.fine is None:
+        return None
+    return LabelledFeatures(features.features, features.coarse, features.fine, features.index)
 
 
 def check_class_sizes(

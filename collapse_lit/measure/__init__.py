@@ -6,10 +6,12 @@ from collapse_lit.measure.collapse import (
 )
 from collapse_lit.measure.probe import Probe, cluster_and_linear_probe, fit_probe
 from collapse_lit.measure.recovery import Recovery, recover
+from collapse_lit.measure.recovery_scores import LabelledFeatures, score_recovery
 from collapse_lit.measure.scores import Matching, match_clusters, random_clusters
 
 __all__ = [
     "HierarchicalCollapse",
+    "LabelledFeatures",
     "Matching",
     "Probe",
     "Recovery",
@@ -21,4 +23,5 @@ __all__ = [
     "neural_collapse",
     "random_clusters",
     "recover",
+    "score_recovery",
 ]

@@ -27,6 +27,13 @@ def sum_over_ranks(tensor: Tensor, group: Group) -> Tensor:
     return tensor
 
 
+def mean_over_ranks(hits: Tensor, group: Group) -> float:
+    """Mean of (n_local,) hits, or of their probabilities, over all ranks; nan without a sample."""
+    counted = torch.stack([hits.double().sum(), hits.new_tensor(len(hits), dtype=torch.float64)])
+    total, count = sum_over_ranks(counted, group)
+    return float(total / count)
+
+
 def max_over_ranks(tensor: Tensor, group: Group) -> Tensor:
     """The elementwise maximum of ``tensor`` over the ranks of ``group``; reduces in place."""
     if group is not None:
