@@ -55,7 +55,14 @@ def take_apart(batch: Any, how: TakeApart | None = None, *, indexed: bool = Fals
         UserError: It is none of these, or its labels are no class of each sample.
     """
     if how is not None:
-        return _as_said(how(batch))
+        try:
+            parts = how(batch)
+        except Exception as error:
+            keys = (
+                f" with the keys {', '.join(map(str, batch))}" if isinstance(batch, Mapping) else ""
+            )
+            raise UserError(f"batch= failed on {_kind(batch)}{keys}: {error!r}") from error
+        return _as_said(parts)
     if isinstance(batch, Mapping):
         return _named(batch)
     if not isinstance(batch, (tuple, list)) or len(batch) < 2:

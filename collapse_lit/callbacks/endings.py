@@ -38,7 +38,7 @@ class Endings(L.Callback):
     def __init__(self, asked: Any = None) -> None:
         self.asked = json.dumps(asked, sort_keys=True, default=str)
         self.done: dict[str, Any] | None = None
-        self._said = ""
+        self._said, self._trained = "", False
         self._trainer: L.Trainer | None = None
         self._patience: dict[EarlyStopping, int] = {}
 
@@ -85,6 +85,7 @@ class Endings(L.Callback):
             UserError: It does not, and there is none yet.
             EpochCutError: It does not, and there are earlier ones.
         """
+        self._trained = True
         steps = -(-int(trainer.num_training_batches) // trainer.accumulate_grad_batches)
         if trainer.max_steps == UNLIMITED or trainer.global_step + steps <= trainer.max_steps:
             return
@@ -123,7 +124,9 @@ class Endings(L.Callback):
             done: Number of whole epochs.
         """
         said = self._said
-        if self.done is not None:
+        if done == trainer.max_epochs and not self._trained:
+            said = f"this run is done: {_epochs(done)} trained. A larger trainer.max_epochs goes on"
+        elif self.done is not None:
             said = (
                 f"{self.done['said']}; {_epochs(done)} done. To go on, change what is asked of "
                 "early stopping in trainer.callbacks, or raise trainer.max_epochs"

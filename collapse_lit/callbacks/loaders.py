@@ -30,6 +30,7 @@ from torch.utils.data import (
 from collapse_lit.errors import UserError
 
 Loaders = Callable[[], Mapping[str, Iterable[Any]]]
+SPLITS = ("train", "test")
 PASS_LOADERS = "pass loaders=lambda: {'train': …, 'test': …} to the monitor"
 
 
@@ -48,6 +49,11 @@ def splits_to_measure(trainer: L.Trainer, loaders: Loaders | None) -> dict[str, 
         found = loaders()
         if not isinstance(found, Mapping) or not found:
             raise UserError("loaders= must return a dictionary such as {'train': …, 'test': …}")
+        unknown = [repr(key) for key in found if key not in SPLITS]
+        if unknown:
+            raise UserError(
+                f"loaders= returned the key {', '.join(unknown)}; there are 'train' and 'test'"
+            )
         return _checked(dict(found))
     offered = getattr(datamodule_of(trainer), "clean_dataloaders", None)
     if offered is not None:

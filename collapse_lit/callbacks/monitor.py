@@ -75,6 +75,12 @@ class Monitor(L.Callback):
     ) -> None:
         if every_n_epochs < 1:
             raise UserError(f"every_n_epochs must be at least 1, not {every_n_epochs}")
+        for option, function in (("loaders", loaders), ("batch", batch)):
+            if function is not None and not callable(function):
+                raise UserError(
+                    f"{option}= takes a function, not a {type(function).__name__}; write "
+                    f"{option}=clean where clean is the function, not {option}=clean()"
+                )
         self.layer = layer
         self.layers: tuple[str, ...] = ()
         self.views: Mapping[str, tuple[View, ...]] = {}

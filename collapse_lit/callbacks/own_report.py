@@ -15,9 +15,10 @@ from lightning.pytorch.utilities import rank_zero_info
 from PIL import Image
 from torch import Tensor
 
+from collapse_lit.batches import TakeApart
 from collapse_lit.callbacks.clean_pass import measuring_group
 from collapse_lit.callbacks.loaders import splits_to_measure
-from collapse_lit.callbacks.sample_pictures import class_names_of, pictures_of
+from collapse_lit.callbacks.sample_pictures import class_names_of, paths_of, pictures_of
 from collapse_lit.features import Features
 from collapse_lit.measure.distributed import Group, concat_over_ranks
 from collapse_lit.measure.recovery import Recovery
@@ -74,16 +75,18 @@ class OwnReport:
         rows = self.run.read_history()
         write_json(self.run.summary, {**rows[-1], "selected": select_epoch(rows)})
 
-    def keep_thumbnails(self, index: Sequence[int], loader: Any) -> None:
+    def keep_thumbnails(self, index: Sequence[int], loader: Any, how: TakeApart | None) -> None:
         """Keep small pictures of the samples in the scatter, once, where the data have any."""
         if not self.run.thumbnails.exists():
-            sprite = make_sprite(index, pictures_of(loader, index))
+            sprite = make_sprite(index, pictures_of(loader, index, how))
             if sprite is not None:
                 self.run.write_thumbnails(sprite.arrays)
 
     def draw(self, trainer: L.Trainer, step: int, *, at_the_end: bool = False) -> None:
         """Draw figures and page, as often as the time allows, and show them in the loggers."""
         spent = time.monotonic() - self.started
+        if not self.run.history.exists():  # a start that was refused
+            return
         if not at_the_end and self.drawing > SHARE_OF_TIME * spent:
             return
         before = time.monotonic()
@@ -98,14 +101,18 @@ class OwnReport:
         self.drawing += time.monotonic() - before
 
     def finish(
-        self, train: Features | None, found: Recovery | None, names: Sequence[str], group: Group
+        self,
+        train: Features | None,
+        found: Recovery | None,
+        loader: Any,
+        group: Group,
     ) -> None:
         """Write features and clusters as files, to go on with by ``collapse-lit discover``.
 
         Args:
             train: Training features that this rank holds, of the last epoch.
             found: Their clusters, if they were clustered.
-            names: Names of the labels; empty where they have none.
+            loader: Where the samples come from, for the names of labels and files.
             group: The ranks.
         """
         if train is None:
@@ -115,6 +122,7 @@ class OwnReport:
         features = concat_over_ranks(train.features, group)
         order = labels[:, 0].argsort()
         index, coarse = (column.tolist() for column in labels[order].T)
+        names = class_names_of(loader)
         named = [names[c] if c < len(names) else str(c) for c in coarse]
         clusters = None
         if found is not None:
@@ -125,7 +133,12 @@ class OwnReport:
         buffer = io.BytesIO()
         np.save(buffer, features[order].cpu().numpy(), allow_pickle=False)
         write_whole(self.run.path / "features.npy", buffer.getvalue())
-        write_csv(self.run.path / "labels.csv", ("label",), ([name] for name in named))
+        paths = paths_of(loader, index)
+        if paths is None:
+            write_csv(self.run.path / "labels.csv", ("label",), ([name] for name in named))
+        else:
+            rows_of_files = zip(paths, named, strict=True)
+            write_csv(self.run.path / "labels.csv", ("path", "label"), rows_of_files)
         if clusters is not None:
             rows = zip(index, named, clusters.tolist(), strict=True)
             write_csv(
@@ -156,7 +169,7 @@ def keep_reports(trainer: L.Trainer, monitors: Sequence[Any], epoch: int, *, dra
     for report in reports:
         report.keep(epoch, values, pictures)
         if "index" in pictures:
-            report.keep_thumbnails(pictures["index"].tolist(), loader)
+            report.keep_thumbnails(pictures["index"].tolist(), loader, monitors[-1].batch)
         if draw:
             report.draw(trainer, trainer.global_step)
 
@@ -166,9 +179,8 @@ def finish_reports(trainer: L.Trainer, monitors: Sequence[Any]) -> None:
     found = [getattr(monitor, "recovery", None) for monitor in monitors]
     clustered = next((i for i, recovery in enumerate(found) if recovery is not None), 0)
     for report in _reports_of(monitors):
-        names = class_names_of(_training_loader(trainer, monitors))
-        train = monitors[clustered].splits.get("train")
-        report.finish(train, found[clustered], names, measuring_group(trainer))
+        train, loader = monitors[clustered].splits.get("train"), _training_loader(trainer, monitors)
+        report.finish(train, found[clustered], loader, measuring_group(trainer))
     draw_reports(trainer, monitors)
 
 

@@ -179,13 +179,17 @@ class RecoveryMonitor(Monitor):
         sizes = sum_over_ranks(
             torch.bincount(train.coarse, minlength=classes.count), group
         ).tolist()
-        for label, k, size in zip(classes.labels.tolist(), wanted, sizes, strict=True):
-            if k > size and f"size of {label}" not in self._told:
-                self._told.add(f"size of {label}")
-                rank_zero_warn(
-                    f"recovery.k: {k} clusters for class {label}, which has {size} training "
-                    f"samples; making {size}"
-                )
+        small = [
+            f"class {label} has {size}"
+            for label, k, size in zip(classes.labels.tolist(), wanted, sizes, strict=True)
+            if k > size
+        ]
+        if small and "sizes" not in self._told:
+            self._told.add("sizes")
+            rank_zero_warn(
+                f"recovery.k asks for more clusters than there are samples ({', '.join(small)}): "
+                "each sample is a cluster of its own there, and no score says anything"
+            )
         return [min(k, size) for k, size in zip(wanted, sizes, strict=True)]
 
 

@@ -1,6 +1,8 @@
 """What a sample of anybody's data set looks like, and what its classes are called."""
 
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,16 +11,46 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
-from collapse_lit.batches import INPUT_KEYS
+from collapse_lit.batches import INPUT_KEYS, TakeApart, take_apart
 
 
-def pictures_of(loader: Any, index: Sequence[int]) -> Iterator[Image.Image | None]:
-    """A picture of each sample, by its position in the data set of a loader; None without one."""
+def pictures_of(
+    loader: Any, index: Sequence[int], how: TakeApart | None = None
+) -> Iterator[Image.Image | None]:
+    """A picture of each sample, by its position in the data set of a loader; None without one.
+
+    Where a sample itself does not tell which part of it is the image, a batch of it does, taken
+    apart as the monitors do.
+    """
     dataset = getattr(loader, "dataset", None)
     known = isinstance(loader, DataLoader) and not isinstance(dataset, IterableDataset)
     for row in index:
         with isolate_rng():
-            yield picture(dataset[int(row)]) if known and dataset is not None else None
+            sample = dataset[int(row)] if known and dataset is not None else None
+            found = picture(sample)
+            if found is None and sample is not None and loader.collate_fn is not None:
+                with contextlib.suppress(Exception):  # no picture is better than no page
+                    batch = take_apart(loader.collate_fn([sample]), how)
+                    found = picture([*batch.args, *batch.kwargs.values()][0][:1])
+            yield found
+
+
+def paths_of(loader: Any, index: Sequence[int]) -> list[str] | None:
+    """The file of each sample, where the data set or the one that it is a subset of has files.
+
+    That is what torchvision's ``ImageFolder`` has as ``samples``.
+    """
+    dataset: Any = getattr(loader, "dataset", None)
+    rows = [int(row) for row in index]
+    while not hasattr(dataset, "samples"):
+        indices = getattr(dataset, "indices", None)
+        if indices is None:
+            return None
+        rows, dataset = [int(indices[row]) for row in rows], getattr(dataset, "dataset", None)
+    try:
+        return [str(Path(dataset.samples[row][0]).resolve()) for row in rows]
+    except (TypeError, IndexError, KeyError):
+        return None
 
 
 def picture(sample: Any) -> Image.Image | None:
@@ -30,6 +62,8 @@ def picture(sample: Any) -> Image.Image | None:
     if isinstance(sample, Mapping):
         named = [value for key, value in sample.items() if str(key).lower() in INPUT_KEYS]
         sample = named[:1]
+    if isinstance(sample, Tensor) and sample.ndim == 4:
+        sample = list(sample)
     image = sample[0] if isinstance(sample, (tuple, list)) and sample else None
     if isinstance(image, Image.Image):
         return image.convert("RGB")

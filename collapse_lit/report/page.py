@@ -1,6 +1,7 @@
 """``report.html`` of a run: one self-contained page, from the run directory alone."""
 
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -111,16 +112,17 @@ def _words(
         "spaces": sorted(set(selected["space"] or [])) if selected else [],
         "chosen": chosen,
         "measured": len(history),
+        "clustered": (run.path / "clusters.csv").exists(),
         "discover": discover_command(run.path) if (run.path / "features.npy").exists() else None,
     }
 
 
 def discover_command(folder: Path) -> str:
     """The command that looks into the classes of the features that are kept in a folder."""
-    return (
-        f"collapse-lit discover --features {folder / 'features.npy'} "
-        f"--labels {folder / 'labels.csv'} --out {folder / 'found'}"
+    features, labels, out = (
+        shlex.quote(str(folder / name)) for name in ("features.npy", "labels.csv", "found")
     )
+    return f"collapse-lit discover --features {features} --labels {labels} --out {out}"
 
 
 def _facts(config: str, identity: Mapping[str, Any]) -> dict[str, Any]:

@@ -121,6 +121,8 @@ def test_the_user_says_how_a_batch_is_taken_apart() -> None:
         (CollapseMonitor(batch=lambda b: b[0]), None, "batch= returned"),
         (CollapseMonitor(loaders=lambda: []), None, "loaders= must return a dictionary"),
         (CollapseMonitor(loaders=lambda: {"train": iter([])}), None, "read only once"),
+        (CollapseMonitor(loaders=lambda: {"Train": 1, "val": 2}), None, "the key 'Train', 'val'"),
+        (CollapseMonitor(batch=lambda b: b["x"]), None, "batch= failed on a list of 3"),
         (RecoveryMonitor(), rows(X, COARSE), "'given' needs fine labels"),
         (RecoveryMonitor(), rows(X, COARSE, torch.rand(80)), "'given' needs fine labels"),
     ],
@@ -133,6 +135,11 @@ def test_what_cannot_be_measured_is_said_before_the_first_batch(
     with pytest.raises(UserError, match=said):
         fit([monitor], data, net=net)
     assert net.batches == 0
+
+
+def test_options_that_are_functions_are_not_called_by_the_user() -> None:
+    with pytest.raises(UserError, match=r"write loaders=clean where clean is the function"):
+        CollapseMonitor(loaders=clean())
 
 
 class Stream(IterableDataset):
@@ -229,7 +236,7 @@ def test_outputs_that_no_label_asks_for_are_left_out() -> None:
 
 def test_a_class_of_one_sample_has_one_cluster() -> None:
     recovery = RecoveryMonitor(k=2)
-    with pytest.warns(UserWarning, match="2 clusters for class 1, which has 1 training"):
+    with pytest.warns(UserWarning, match=r"more clusters than there are samples .class 1 has 1."):
         fit([recovery], rows(X, torch.eye(80)[5].long()))
     assert recovery.recovery.k == (2, 1)
 
