@@ -64,6 +64,10 @@ def test_an_epoch_cut_by_max_steps_is_done_again(start, tmp_path: Path, accumula
     assert whole.end() == 0, whole.printed
     check_same(cut.run, whole.run)
     assert shown_by_wandb(cut.run) == [0, 1, 2]
+    if accumulate == 1:
+        again = start(cut.run.path, *data)
+        assert again.end() == 0
+        assert "this run is done: 3 whole epochs are trained" in again.printed
 
 
 @pytest.mark.slow
