@@ -229,6 +229,27 @@ def epochs_table(run: Run) -> str:
     return "\n".join(lines)
 
 
+def collapse_table(run: Run) -> str:
+    """Every measured epoch of a run: three measures of collapse, what is left, what is found."""
+    columns = {
+        "coarse train": "train/acc_coarse",
+        "coarse test": "test/acc_coarse",
+        "NC1, pseudo-inverse": NC1,
+        "NC1, trace quotient": "collapse/nc1_trace",
+        "CDNV": "collapse/cdnv",
+        "CDNV, test": "collapse_test/cdnv",
+        "raw k-means, train": "recovery/acc_raw",
+        "floor": "recovery/floor",
+        "recovered, test": "recovery/clp_test",
+        "ceiling": "recovery/probe_test",
+    }
+    lines = [f"| epoch | {' | '.join(columns)} |", "|---:|" + "---:|" * len(columns)]
+    for row in run.history:
+        cells = " | ".join(f"{row[key]:.4f}" for key in columns.values())
+        lines.append(f"| {row['epoch']} | {cells} |")
+    return "\n".join(lines)
+
+
 def learnt(run: Run) -> list[Row]:
     """The measured epochs that belong to the terminal phase: training images are all but learnt."""
     return [row for row in run.history if row["train/acc_coarse"] >= LEARNT]
@@ -560,6 +581,8 @@ def build() -> None:
         narrow_epochs=epochs_table(runs["terminal/narrow"]),
         small_rate=runs["terminal/small_rate"],
         small_rate_epochs=epochs_table(runs["terminal/small_rate"]),
+        resnet=runs["resnet/mod"],
+        resnet_epochs=collapse_table(runs["resnet/mod"]),
         simplified=simplified_table(simplified),
         simplified_minutes=sum(run.minutes for run in simplified),
         simplified_runs=len(simplified),
