@@ -18,7 +18,6 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException, SI
 
 from collapse_lit.backbone_options import leave_other_options
 from collapse_lit.callbacks import CollapseMonitor, RecoveryMonitor
-from collapse_lit.callbacks.clean_pass import forget_features
 from collapse_lit.callbacks.endings import Endings, EpochCutError
 from collapse_lit.callbacks.interruption import RunStopped, StopOnSignal, ended_by_ctrl_c
 from collapse_lit.callbacks.monitor import monitors_of
@@ -177,8 +176,7 @@ def _measure_last(cli: "FitCLI") -> None:
     if epoch < 0 or cli.trainer.strategy.broadcast(done):
         return
     for monitor in monitors_of(cli.trainer):
-        if monitor.measured_epoch == epoch:  # its values stand, and W&B has them
-            monitor._run = lambda *_: None  # type: ignore[method-assign]
+        monitor.stands = monitor.measured_epoch == epoch  # W&B has its values
     measure_checkpoint(cli, epoch, run.last_checkpoint)
 
 
@@ -220,7 +218,6 @@ def measure_checkpoint(cli: "FitCLI", epoch: int, path: Path) -> None:
     """
     rank_zero_info(f"measuring {path}")
     cli.trainer.fit_loop.epoch_progress.current.completed = epoch
-    forget_features(cli.trainer)
     measure_network(cli, path)
 
 

@@ -57,6 +57,7 @@ class Monitor(L.Callback):
         measured_epoch: That epoch, or -1.
         promised: Names of all that it is going to log.
         splits: Features of the last measured epoch; empty once training goes on.
+        stands: What it measured last stands, and ``Trainer.validate`` measures nothing anew.
         views: What it reads beside the images of a split, "train" or "test".
         pictures: Arrays of the last measured epoch that figures are drawn from, the same on all
             ranks.
@@ -96,6 +97,7 @@ class Monitor(L.Callback):
         self._has_trained = False
         self.report = None if report is None else OwnReport(report)
         self.splits: dict[str, Features] = {}
+        self.stands = False
         self._told: set[str] = set()
 
     def keys(self, splits: Mapping[str, Features]) -> tuple[str, ...]:
@@ -152,7 +154,7 @@ class Monitor(L.Callback):
 
     def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """The same before ``Trainer.validate``."""
-        if trainer.state.fn == "validate":
+        if trainer.state.fn == "validate" and not self.stands:
             self._rehearse(trainer, pl_module)
 
     def on_train_batch_start(
@@ -172,7 +174,7 @@ class Monitor(L.Callback):
 
     def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Measure in ``Trainer.validate``; within training the end of the epoch is the place."""
-        if trainer.state.fn == "validate":
+        if trainer.state.fn == "validate" and not self.stands:
             self._run(trainer, pl_module)
 
     def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -186,10 +188,10 @@ class Monitor(L.Callback):
         self._has_trained = False
         epoch = trainer.current_epoch - 1
         weights = kept_fingerprint(trainer, pl_module, measuring_group(trainer))
-        other = torch.tensor(
-            [self.measured_epoch != epoch or weights != self._measured_weights], dtype=torch.int64
-        ).to(trainer.strategy.root_device)
-        if int(max_over_ranks(other, measuring_group(trainer))):
+        # "": the last epoch could not be measured, and would not be now
+        other = self.measured_epoch != epoch or self._measured_weights not in ("", weights)
+        flag = torch.tensor([other], dtype=torch.int64, device=trainer.strategy.root_device)
+        if int(max_over_ranks(flag, measuring_group(trainer))):
             self._measure(trainer, pl_module, epoch)
             self._log_after_training(trainer)
             keep_reports(trainer, monitors_of(trainer), epoch, draw=False)

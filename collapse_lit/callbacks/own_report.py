@@ -3,7 +3,8 @@
 import io
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from collapse_lit.batches import TakeApart
 from collapse_lit.callbacks.clean_pass import measuring_group
 from collapse_lit.callbacks.loaders import splits_to_measure
 from collapse_lit.callbacks.sample_pictures import class_names_of, paths_of, pictures_of
+from collapse_lit.errors import UserError
 from collapse_lit.features import Features
 from collapse_lit.measure.distributed import Group, concat_over_ranks
 from collapse_lit.measure.recovery import Recovery
@@ -31,6 +33,7 @@ from collapse_lit.tracking.tables import write_csv
 
 # Drawing may take this share of a training's time; the end is always drawn.
 SHARE_OF_TIME = 0.05
+OF_THE_END = ("features.npy", "labels.csv", "clusters.csv")
 LISTS = ("space", "acc_of_coarse")  # one entry a class: in the history only
 
 
@@ -53,16 +56,29 @@ class OwnReport:
         """Make the folder, and forget what lies beyond the epoch that is to come.
 
         Raises:
-            UserError: It cannot be written to.
+            UserError: It cannot be written to, or holds a run of ``collapse-lit fit``.
         """
-        for folder in (self.run.path, self.run.snapshots, self.run.figures):
-            folder.mkdir(parents=True, exist_ok=True)
+        if self.run.config.exists() or self.run.identity.exists():
+            raise UserError(
+                f"report={str(self.run.path)!r} is a run of collapse-lit fit; choose another folder"
+            )
+        try:
+            for folder in (self.run.path, self.run.snapshots, self.run.figures):
+                folder.mkdir(parents=True, exist_ok=True)
+            self.run.history.open("ab").close()
+        except OSError as error:
+            raise UserError(
+                f"report={str(self.run.path)!r}: cannot write there ({error.strerror}); choose "
+                "another folder"
+            ) from error
         self.run.forget_history_after(epoch - 1)
         for path in self.run.snapshots.glob("epoch_*.npz"):
             if int(path.stem.removeprefix("epoch_")) >= epoch:
                 path.unlink()
         if epoch == 0:
             self.run.thumbnails.unlink(missing_ok=True)
+        for name in OF_THE_END:
+            (self.run.path / name).unlink(missing_ok=True)
         self.started, self.drawing = time.monotonic(), 0.0
 
     def keep(self, epoch: int, values: Mapping[str, float], pictures: Mapping[str, Any]) -> None:
@@ -82,22 +98,28 @@ class OwnReport:
             if sprite is not None:
                 self.run.write_thumbnails(sprite.arrays)
 
+    @contextmanager
+    def failing_is_a_warning(self) -> Iterator[None]:
+        """Go on, and say once what could not be written: no page is worth a training."""
+        try:
+            yield
+        except Exception as error:
+            if not self._warned:
+                warnings.warn(f"report={str(self.run.path)!r}: {error!r}", stacklevel=2)
+            self._warned = True
+
     def draw(self, trainer: L.Trainer, step: int, *, at_the_end: bool = False) -> None:
         """Draw figures and page, as often as the time allows, and show them in the loggers."""
         spent = time.monotonic() - self.started
-        if not self.run.history.exists():  # a start that was refused
+        if not self.run.read_history():  # a start that was refused, or broken off at once
             return
         if not at_the_end and self.drawing > SHARE_OF_TIME * spent:
             return
         before = time.monotonic()
-        try:
+        with self.failing_is_a_warning():
             build_report(self.run.path)
             for logger in trainer.loggers:
                 _show(logger, sorted(self.run.figures.glob("*.png")), self.run.report, step)
-        except Exception as error:
-            if not self._warned:
-                warnings.warn(f"could not draw {self.run.report}: {error!r}", stacklevel=2)
-            self._warned = True
         self.drawing += time.monotonic() - before
 
     def finish(
@@ -122,17 +144,27 @@ class OwnReport:
         features = concat_over_ranks(train.features, group)
         order = labels[:, 0].argsort()
         index, coarse = (column.tolist() for column in labels[order].T)
-        names = class_names_of(loader)
-        named = [names[c] if c < len(names) else str(c) for c in coarse]
         clusters = None
         if found is not None:
             of_samples = [found.ids.double(), found.confidence.double(), found.margin.double()]
             clusters = concat_over_ranks(_joined([c[:, None] for c in of_samples]), group)[order]
-        if group is not None and group.rank() != 0:
-            return
+        if group is None or group.rank() == 0:
+            with self.failing_is_a_warning():
+                self._write_samples(features[order], index, coarse, clusters, loader)
+
+    def _write_samples(
+        self,
+        features: Tensor,
+        index: Sequence[int],
+        coarse: Sequence[int],
+        clusters: Tensor | None,
+        loader: Any,
+    ) -> None:
         buffer = io.BytesIO()
-        np.save(buffer, features[order].cpu().numpy(), allow_pickle=False)
+        np.save(buffer, features.cpu().numpy(), allow_pickle=False)
         write_whole(self.run.path / "features.npy", buffer.getvalue())
+        names = class_names_of(loader)
+        named = [names[c] if c < len(names) else str(c) for c in coarse]
         paths = paths_of(loader, index)
         if paths is None:
             write_csv(self.run.path / "labels.csv", ("label",), ([name] for name in named))
@@ -167,9 +199,10 @@ def keep_reports(trainer: L.Trainer, monitors: Sequence[Any], epoch: int, *, dra
             values |= monitor.values
             pictures |= monitor.pictures
     for report in reports:
-        report.keep(epoch, values, pictures)
-        if "index" in pictures:
-            report.keep_thumbnails(pictures["index"].tolist(), loader, monitors[-1].batch)
+        with report.failing_is_a_warning():
+            report.keep(epoch, values, pictures)
+            if "index" in pictures:
+                report.keep_thumbnails(pictures["index"].tolist(), loader, monitors[-1].batch)
         if draw:
             report.draw(trainer, trainer.global_step)
 
@@ -210,7 +243,8 @@ def _show(logger: Any, figures: Sequence[Path], page: Path, step: int) -> None:
         import wandb
 
         images = {f"figures/{path.stem}": wandb.Image(str(path)) for path in figures}
-        logger.experiment.log({**images, "report": wandb.Html(str(page), inject=False)})
+        shown = {**images, "report": wandb.Html(str(page), inject=False)}
+        logger.experiment.log({**shown, "trainer/global_step": step})
     elif isinstance(logger, TensorBoardLogger):
         for path in figures:
             image = np.asarray(Image.open(path).convert("RGB"))
