@@ -159,6 +159,8 @@ def _train(cli: "FitCLI") -> None:
 
 def _train_from(cli: "FitCLI", checkpoint: Path | None) -> None:
     """Train until the end that was asked for; an epoch that it cuts short is left out."""
+    if checkpoint is not None:
+        cli.model.start_from = None  # it has weights of its own
     with contextlib.suppress(EpochCutError):
         cli.trainer.fit(
             cli.model, datamodule=cli.datamodule, ckpt_path=checkpoint, weights_only=True
@@ -204,6 +206,8 @@ def measure_network(cli: "FitCLI", checkpoint: Path | None = None) -> None:
     a step and for batches all the same.
     """
     model, data = cli.model, cli.datamodule
+    if checkpoint is not None:
+        model.start_from = None  # it has weights of its own
     model.validation_step = lambda batch, batch_idx: None
     data.val_dataloader = lambda: data.clean_dataloaders()["test"]
     cli.trainer.validate(

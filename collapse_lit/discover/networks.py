@@ -22,7 +22,8 @@ from collapse_lit.discover.images import (
     preparation,
 )
 from collapse_lit.discover.samples import Samples, check_features, make_samples
-from collapse_lit.discover.weights import State, fill, last_linear, read_state
+from collapse_lit.discover.weights import fill, last_linear
+from collapse_lit.models.state import State, read_state
 from collapse_lit.errors import UserError
 from collapse_lit.features import extract_features
 
@@ -118,7 +119,7 @@ def _with_torchvision(options: NetworkOptions) -> tuple[nn.Module, Transform]:
     model = build()
     if weights is not None:
         named = pretrained.__members__
-        state = _download(name, named[weights]) if weights in named else read_state(Path(weights))
+        state = _download(name, named[weights]) if weights in named else _read(weights)
         model = fill(model, build, state, f"--weights {weights}", name)
     wants, size = pretrained["DEFAULT"].transforms(), options.image_size
     return model, preparation(
@@ -145,7 +146,7 @@ def _with_timm(options: NetworkOptions) -> tuple[nn.Module, Transform]:
     except Exception as error:  # whatever the hub's client raises
         raise UserError(f"--weights DEFAULT: cannot be had for {name} ({error})") from error
     if weights not in (None, "DEFAULT"):
-        model = fill(model, build, read_state(Path(weights)), f"--weights {weights}", name)
+        model = fill(model, build, _read(weights), f"--weights {weights}", name)
     wants = timm.data.resolve_model_data_config(model)
     side, size = wants["input_size"][-1], options.image_size
     return model, preparation(
@@ -159,6 +160,15 @@ def _with_timm(options: NetworkOptions) -> tuple[nn.Module, Transform]:
 
 def _did_you_mean(near: Sequence[str]) -> str:
     return f"; did you mean {' or '.join(near)}?" if near else ""
+
+
+def _read(weights: str) -> State:
+    """The state dict in a file of the user's."""
+    if not Path(weights).exists():
+        raise UserError(
+            f"--weights {weights}: there is neither such a file nor such pretrained weights"
+        )
+    return read_state(Path(weights), "--weights")
 
 
 def _download(name: str, weights: Any) -> State:

@@ -1,44 +1,11 @@
-"""Weights from a file of the user's, into a network of the same kind; no code is run."""
+"""Weights of a user's, into a network of the same kind."""
 
-import pickle
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from collapse_lit.errors import UserError
-
-State = Mapping[str, Tensor]
-
-
-def read_state(path: Path) -> State:
-    """The state dict in a file, or in the checkpoint that it is part of; runs no code.
-
-    Raises:
-        UserError: The file is missing, holds other objects than tensors, or has no state dict.
-    """
-    try:
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise UserError(
-            f"--weights {path}: there is neither such a file nor such pretrained weights"
-        ) from error
-    except pickle.UnpicklingError as error:
-        raise UserError(
-            f"--weights {path}: it holds more than tensors, which could run code when loaded; "
-            "save torch.save(model.state_dict(), path)"
-        ) from error
-    except Exception as error:  # torch raises many kinds for a broken file
-        raise UserError(f"--weights {path}: it cannot be read ({error})") from error
-    for key in ("state_dict", "model", "model_state_dict"):
-        if isinstance(loaded, Mapping) and isinstance(loaded.get(key), Mapping):
-            loaded = loaded[key]
-    tensors = isinstance(loaded, Mapping) and all(isinstance(v, Tensor) for v in loaded.values())
-    if not tensors or not loaded:
-        raise UserError(f"--weights {path}: it holds no state dict; save model.state_dict()")
-    return loaded
+from collapse_lit.models.state import State, load_state
 
 
 def fill(model: nn.Module, build: Any, state: State, source: str, name: str) -> nn.Module:
@@ -62,14 +29,7 @@ def fill(model: nn.Module, build: Any, state: State, source: str, name: str) -> 
     head = f"{last_linear(model, name)}.weight"
     if head in state and len(state[head]) != len(wanted[head]):
         model = build(num_classes=len(state[head]))
-    try:
-        model.load_state_dict(dict(state))
-    except RuntimeError as error:
-        lines = [line.strip() for line in str(error).splitlines()[1:]]
-        shown = " ".join(lines)
-        raise UserError(
-            f"{source}: these are no weights of {name}: {shown[:300]}{'…' * (len(shown) > 300)}"
-        ) from error
+    load_state(model, state, source, name)
     return model
 
 

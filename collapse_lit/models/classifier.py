@@ -1,5 +1,6 @@
 """The network under study: a backbone and a linear head, trained on coarse labels."""
 
+from pathlib import Path
 from typing import Any
 
 import lightning as L
@@ -11,6 +12,7 @@ from collapse_lit.errors import UserError
 from collapse_lit.models.backbones import make_backbone
 from collapse_lit.models.muon import Muon
 from collapse_lit.models.schedule import THIRDS, ScheduleName, schedule, steps_of_training
+from collapse_lit.models.state import load_state, read_state
 
 IMAGES_TO_START_FROM = 5000
 
@@ -39,6 +41,8 @@ class CoarseClassifier(L.LightningModule):
         label_smoothing: Smoothing of the coarse labels. Keep 0 to recover fine classes: smoothing
             erases the structure that they leave in the features.
         compile: Compile the backbone with torch.compile.
+        start_from: Weights to start from, head included: the checkpoint of another run of the same
+            network. To train on by another recipe; null for a network of its own.
     """
 
     def __init__(
@@ -55,6 +59,7 @@ class CoarseClassifier(L.LightningModule):
         milestones: tuple[float, ...] = THIRDS,
         label_smoothing: float = 0.0,
         compile: bool = False,
+        start_from: str | None = None,
     ) -> None:
         super().__init__()
         if not all(0 < milestone < 1 for milestone in milestones):
@@ -63,6 +68,7 @@ class CoarseClassifier(L.LightningModule):
                 "[0.5, 0.75]"
             )
         self.save_hyperparameters()
+        self.start_from = start_from
         self.backbone, width = make_backbone(backbone, tuple(image_shape), **(backbone_args or {}))
         self.head = nn.Linear(width, num_classes)
         # Batches come channels-last: convolutions of both in that layout are the fastest.
@@ -71,7 +77,15 @@ class CoarseClassifier(L.LightningModule):
             self.backbone.compile()
 
     def setup(self, stage: str) -> None:
-        """Let a backbone that has ``initialise_from`` see some images, never a label."""
+        """Take the weights of ``start_from``, or let ``initialise_from`` see some unlabelled images.
+
+        Raises:
+            UserError: The weights cannot be read, or are of another network.
+        """
+        if self.start_from is not None:
+            state = read_state(Path(self.start_from), "model.start_from")
+            load_state(self, state, f"model.start_from {self.start_from}", "this network")
+            return
         sample_images = getattr(getattr(self.trainer, "datamodule", None), "sample_images", None)
         initialise_from = getattr(self.backbone, "initialise_from", None)
         if initialise_from is not None and sample_images is not None:

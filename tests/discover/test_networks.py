@@ -11,7 +11,8 @@ from collapse_lit.discover.networks import (
     folder_features,
     network_samples,
 )
-from collapse_lit.discover.weights import last_linear, read_state
+from collapse_lit.discover.weights import last_linear
+from collapse_lit.models.state import read_state
 from collapse_lit.errors import UserError
 
 
@@ -99,7 +100,7 @@ def test_a_pickled_model_is_refused(photos: Path, tmp_path: Path) -> None:
         network_samples(NetworkOptions("resnet18", str(tmp_path / "whole.pt")), photos)
     torch.save({"epoch": 3}, tmp_path / "empty.pt")
     with pytest.raises(UserError, match="holds no state dict"):
-        read_state(tmp_path / "empty.pt")
+        read_state(tmp_path / "empty.pt", "--weights")
 
 
 def test_timm_says_what_to_install(photos: Path, monkeypatch) -> None:
