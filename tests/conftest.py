@@ -2,7 +2,7 @@ import logging
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -27,6 +27,25 @@ def one_figure(monkeypatch: pytest.MonkeyPatch) -> None:
     from drawing import draw_one_figure
 
     draw_one_figure(monkeypatch.setattr)
+
+
+@pytest.fixture
+def unread_wandb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """W&B as in a process that has just started, in an empty home and nothing of it in the way.
+
+    W&B reads environment and files once a process, and Lightning's logger writes to the former.
+    """
+    import wandb
+
+    for name in [name for name in os.environ if name.startswith("WANDB") or name == "NETRC"]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("WANDB_MODE", "")  # so that what Lightning makes of it does not stay
+    monkeypatch.delenv("WANDB_MODE")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    wandb.teardown()
+    yield tmp_path
+    wandb.teardown()
 
 
 @pytest.fixture

@@ -23,9 +23,9 @@ from collapse_lit.discover.images import (
 )
 from collapse_lit.discover.samples import Samples, check_features, make_samples
 from collapse_lit.discover.weights import fill, last_linear
-from collapse_lit.models.state import State, read_state
 from collapse_lit.errors import UserError
 from collapse_lit.features import extract_features
+from collapse_lit.models.state import State, read_state
 
 
 @dataclass(frozen=True)

@@ -77,7 +77,7 @@ class CoarseClassifier(L.LightningModule):
             self.backbone.compile()
 
     def setup(self, stage: str) -> None:
-        """Take the weights of ``start_from``, or let ``initialise_from`` see some unlabelled images.
+        """Take the weights of ``start_from``, or let ``initialise_from`` see images, never a label.
 
         Raises:
             UserError: The weights cannot be read, or are of another network.

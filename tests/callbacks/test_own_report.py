@@ -15,6 +15,7 @@ from collapse_lit.tracking.wandb_files import history_rows
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.usefixtures("unread_wandb")
 def test_figures_and_page_are_in_wandb(tmp_path: Path, monkeypatch) -> None:
     import wandb
 

@@ -12,8 +12,8 @@ from collapse_lit.discover.networks import (
     network_samples,
 )
 from collapse_lit.discover.weights import last_linear
-from collapse_lit.models.state import read_state
 from collapse_lit.errors import UserError
+from collapse_lit.models.state import read_state
 
 
 @pytest.fixture(scope="module")

@@ -1,9 +1,7 @@
 """What W&B is started with, and in which order options, environment and files count."""
 
-import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,15 +15,9 @@ NETRC = f"machine wandb.example.org\n  login user\n  password {KEY}\n"
 
 
 @pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def home(unread_wandb: Path) -> Path:
     """An empty home, which is the working directory too, and a W&B that has read nothing yet."""
-    for name in [name for name in os.environ if name.startswith("WANDB") or name == "NETRC"]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.chdir(tmp_path)
-    wandb.teardown()
-    yield tmp_path
-    wandb.teardown()
+    return unread_wandb
 
 
 def write(path: Path, text: str) -> None:
