@@ -47,19 +47,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
         if command == "fit":
-            from collapse_lit.training import fit
+            from collapse_lit.fit.command import fit
 
             fit(rest)
         elif command == "remeasure":
-            from collapse_lit.remeasure import remeasure
+            from collapse_lit.fit.remeasure import remeasure
 
             remeasure(rest)
         elif command == "controls":
-            from collapse_lit.controls import run_controls
+            from collapse_lit.compare.controls import run_controls
 
             run_controls(rest)
         elif command == "grid":
-            from collapse_lit.grid import run_grid
+            from collapse_lit.compare.grid import run_grid
 
             run_grid(rest)
         elif command == "discover":
@@ -87,9 +87,9 @@ def _report(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser("collapse-lit report", description=COMMANDS["report"])
     parser.add_argument("run_dir", type=Path, help="such as runs/quickstart")
     run_dir = parser.parse_args(arguments).run_dir
-    from collapse_lit.grid import grid_cells, read_sweep
+    from collapse_lit.compare.grid import grid_cells, read_sweep
+    from collapse_lit.compare.grid_table import SWEEP, build_grid
     from collapse_lit.report import build_report
-    from collapse_lit.report.grid import SWEEP, build_grid
 
     if (run_dir / SWEEP).exists():
         build_grid(run_dir, list(grid_cells(read_sweep(run_dir / SWEEP))))

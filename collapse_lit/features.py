@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from collapse_lit.activations import LastLayer
-from collapse_lit.batches import Batch, take_apart
 from collapse_lit.errors import UserError
-from collapse_lit.layers import Captured, Recorder, find_layer
+from collapse_lit.reading.activations import LastLayer
+from collapse_lit.reading.batches import Batch, take_apart
+from collapse_lit.reading.layers import Captured, Recorder, find_layer
 
 HALF = (torch.float16, torch.bfloat16)
 

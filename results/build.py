@@ -22,7 +22,7 @@ from matplotlib.figure import Figure
 from scipy.stats import spearmanr
 from torch.utils.flop_counter import FlopCounterMode
 
-from collapse_lit.measure.selection import select_epoch
+from collapse_lit.measure.recovery.epoch import select_epoch
 from collapse_lit.models import make_backbone
 from collapse_lit.report.figures import distances_figure, residuals_figure
 

@@ -51,8 +51,8 @@ def unread_wandb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pa
 @pytest.fixture
 def cells_in_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Run the cells of a grid in this process: to import everything takes longer than a cell."""
-    from collapse_lit import cells
     from collapse_lit.cli import main
+    from collapse_lit.compare import cells
 
     def run(command: list[str]) -> SimpleNamespace:
         return SimpleNamespace(returncode=main(command[3:]))

@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Callable
 from typing import Any
 
-from collapse_lit.callbacks import pictures
+from collapse_lit.fit import pictures
 from collapse_lit.report import figures, page
 
 

@@ -16,7 +16,6 @@ from torch import distributed as dist
 from torch import nn
 from torch.utils.data import DataLoader, IterableDataset
 
-from collapse_lit.batches import Batch, TakeApart, take_apart
 from collapse_lit.callbacks.fine_labels import settle_fine
 from collapse_lit.callbacks.last_epoch import UNLIMITED
 from collapse_lit.callbacks.loaders import (
@@ -31,8 +30,9 @@ from collapse_lit.callbacks.randomness import kept_randomness
 from collapse_lit.callbacks.weights import check_whole, fingerprint, kept_weights
 from collapse_lit.errors import UserError
 from collapse_lit.features import Features, View, extract_features, in_eval_mode
-from collapse_lit.layers import find_layer
 from collapse_lit.measure.distributed import Group, max_over_ranks
+from collapse_lit.reading.batches import Batch, TakeApart, take_apart
+from collapse_lit.reading.layers import find_layer
 
 
 @dataclasses.dataclass(frozen=True)

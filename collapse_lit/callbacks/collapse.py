@@ -4,19 +4,19 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from collapse_lit.batches import TakeApart
 from collapse_lit.callbacks.coarse_labels import Classes, check_labels
 from collapse_lit.callbacks.loaders import Loaders
 from collapse_lit.callbacks.monitor import Monitor
 from collapse_lit.features import Features
-from collapse_lit.measure.collapse import (
+from collapse_lit.measure.collapse.functional import (
     MEASURES,
     MEASURES_OF_HEAD,
     hierarchical_collapse,
     neural_collapse,
 )
 from collapse_lit.measure.distributed import Group, mean_over_ranks
-from collapse_lit.measure.recovery_scores import fine_hierarchy
+from collapse_lit.measure.recovery.scoring import fine_hierarchy
+from collapse_lit.reading.batches import TakeApart
 
 
 class CollapseMonitor(Monitor):

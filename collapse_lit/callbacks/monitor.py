@@ -9,7 +9,6 @@ from typing import Any
 import lightning as L
 import torch
 
-from collapse_lit.batches import TakeApart
 from collapse_lit.callbacks.clean_pass import (
     Asked,
     clean_features,
@@ -29,6 +28,7 @@ from collapse_lit.callbacks.weights import averaging_of, kept_fingerprint
 from collapse_lit.errors import UserError
 from collapse_lit.features import Features, View
 from collapse_lit.measure.distributed import Group, max_over_ranks
+from collapse_lit.reading.batches import TakeApart
 
 
 class Monitor(L.Callback):

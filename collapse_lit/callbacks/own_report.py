@@ -16,16 +16,16 @@ from lightning.pytorch.utilities import rank_zero_info
 from PIL import Image
 from torch import Tensor
 
-from collapse_lit.batches import TakeApart
 from collapse_lit.callbacks.clean_pass import measuring_group
 from collapse_lit.callbacks.loaders import splits_to_measure
 from collapse_lit.callbacks.sample_pictures import class_names_of, paths_of, pictures_of
 from collapse_lit.errors import UserError
 from collapse_lit.features import Features
 from collapse_lit.measure.distributed import Group, concat_over_ranks
-from collapse_lit.measure.recovery import Recovery
-from collapse_lit.measure.selection import select_epoch
+from collapse_lit.measure.recovery.all_classes import Recovery
+from collapse_lit.measure.recovery.epoch import select_epoch
 from collapse_lit.pages.sprite import make_sprite
+from collapse_lit.reading.batches import TakeApart
 from collapse_lit.report import build_report
 from collapse_lit.report.page import discover_command
 from collapse_lit.tracking.run_directory import Row, RunDirectory, write_json, write_whole

@@ -11,19 +11,19 @@ from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from torch import Tensor
 from torch import distributed as dist
 
-from collapse_lit.batches import TakeApart
 from collapse_lit.callbacks.coarse_labels import Classes, check_labels
 from collapse_lit.callbacks.loaders import Loaders
 from collapse_lit.callbacks.monitor import Monitor
 from collapse_lit.errors import UserError
 from collapse_lit.features import Features, further_views
 from collapse_lit.measure.distributed import Group, sum_over_ranks
-from collapse_lit.measure.recovery import Recovery, recover
-from collapse_lit.measure.recovery_scores import (
+from collapse_lit.measure.recovery.all_classes import Recovery, recover
+from collapse_lit.measure.recovery.scoring import (
     LabelledFeatures,
     fine_hierarchy,
     score_recovery,
 )
+from collapse_lit.reading.batches import TakeApart
 
 # Samples in the scatter picture of all coarse classes together: enough to see, cheap to keep.
 POINTS_IN_PICTURE = 2000

@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
-from collapse_lit.batches import INPUT_KEYS, TakeApart, take_apart
+from collapse_lit.reading.batches import INPUT_KEYS, TakeApart, take_apart
 
 
 def pictures_of(

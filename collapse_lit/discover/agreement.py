@@ -9,8 +9,8 @@ from torch import Tensor
 
 from collapse_lit.discover.discovery import Discovery
 from collapse_lit.discover.samples import Samples
-from collapse_lit.measure.probe import fit_probe
-from collapse_lit.measure.scores import match_clusters, random_clusters
+from collapse_lit.measure.recovery.matching import match_clusters, random_clusters
+from collapse_lit.measure.recovery.probe import fit_probe
 
 FLOOR_DRAWS = 10
 ENOUGH = 4  # known samples a feature: with fewer, a probe of all features is no ceiling

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from collapse_lit.discover.samples import Samples
 from collapse_lit.errors import UserError
-from collapse_lit.measure.recovery import LOPSIDED, Recovery, recover
+from collapse_lit.measure.recovery.all_classes import LOPSIDED, Recovery, recover
 
 REPRODUCIBLE = 0.5  # stability below which clusters are called doubtful
 FEW = 32  # samples below which recover looks along a single axis

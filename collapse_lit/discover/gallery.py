@@ -12,7 +12,7 @@ from torch import Tensor
 
 from collapse_lit.discover.discovery import Discovery, SubClasses
 from collapse_lit.discover.samples import Samples
-from collapse_lit.measure.spaces import Space, coordinates
+from collapse_lit.measure.recovery.spaces import Space, coordinates
 
 ALL_TILES = 3000  # on a page, about: it must still open
 MOST, FEWEST = 8, 2  # tiles in a strip

@@ -14,7 +14,7 @@ from collapse_lit.discover.outputs import DiscoveryFolder, write_csv
 from collapse_lit.discover.samples import digest
 from collapse_lit.discover.tables import read_csv, read_features
 from collapse_lit.errors import UserError
-from collapse_lit.measure.probe import fit_probe
+from collapse_lit.measure.recovery.probe import fit_probe
 from collapse_lit.tracking.run_directory import write_whole
 
 

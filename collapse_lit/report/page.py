@@ -10,7 +10,7 @@ import numpy as np
 import yaml
 
 from collapse_lit.errors import UserError
-from collapse_lit.measure.selection import select_epoch
+from collapse_lit.measure.recovery.epoch import select_epoch
 from collapse_lit.pages import Sprite, write_page
 from collapse_lit.report.figures import run_figures, save_figure
 from collapse_lit.report.terminal import LINES

@@ -6,7 +6,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from collapse_lit.measure.selection import select_epoch
+from collapse_lit.measure.recovery.epoch import select_epoch
 from collapse_lit.tracking.run_directory import Row, RunDirectory
 
 # Key, what it is called, and which of its values is the best one.

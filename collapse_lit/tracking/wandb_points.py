@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from collapse_lit.measure.selection import select_epoch
+from collapse_lit.measure.recovery.epoch import select_epoch
 from collapse_lit.pages.sprite import Sprite
 from collapse_lit.tracking.run_directory import Row, RunDirectory
 

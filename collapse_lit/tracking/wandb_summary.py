@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from collapse_lit.measure.selection import select_epoch
+from collapse_lit.measure.recovery.epoch import select_epoch
 from collapse_lit.tracking.run_directory import Row
 
 HEADLINE = "recovery/clp_test"

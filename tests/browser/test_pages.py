@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from example_run import write_run
 from PIL import Image
-from report.example_run import write_run
 
 from collapse_lit.cli import main
 from collapse_lit.report import build_report
@@ -47,10 +47,10 @@ def grid_page(folder: Path) -> Path:
     folder.mkdir()
     (folder / "sweep.yaml").write_text(yaml.safe_dump({"parameters": values}))
     with pytest.MonkeyPatch.context() as patch:
-        from collapse_lit.report import grid
+        from collapse_lit.compare import grid_table as grid
 
         patch.setattr(grid, "save_figure", lambda *_: None)
-        patch.setattr("collapse_lit.grid.grid_cells", lambda _: dict.fromkeys("abcd"))
+        patch.setattr("collapse_lit.compare.grid.grid_cells", lambda _: dict.fromkeys("abcd"))
         for place, cell in enumerate("abcd"):
             run = write_run(folder / cell, snapshots=())
             row = json.loads(run.history.read_text().splitlines()[-1])

@@ -10,16 +10,17 @@ from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score
 from sklearn.mixture import GaussianMixture
 
-from collapse_lit.measure import candidate, graph
 from collapse_lit.measure.clustering import (
     Lloyd,
     kmeans,
     nearest_neighbours,
     separation,
 )
-from collapse_lit.measure.graph import graph_coordinates, search
-from collapse_lit.measure.mixture import mixture_posterior
-from collapse_lit.measure.spaces import Space, coordinates, embedded
+from collapse_lit.measure.recovery import candidate
+from collapse_lit.measure.recovery import graph_cut as graph
+from collapse_lit.measure.recovery.graph_cut import graph_coordinates, search
+from collapse_lit.measure.recovery.mixture import mixture_posterior
+from collapse_lit.measure.recovery.spaces import Space, coordinates, embedded
 
 
 def gaussians(n=1200, d=32, k=3, distance=7.0, seed=0):

@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from collapse_lit.measure import class_distances, hierarchical_collapse, neural_collapse, statistics
+from collapse_lit.measure import class_distances, hierarchical_collapse, neural_collapse
+from collapse_lit.measure.collapse import statistics
 
 
 def dense(features: Tensor, labels: Tensor, num_classes: int, W: Tensor, b: Tensor) -> dict:

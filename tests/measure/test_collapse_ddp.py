@@ -46,7 +46,7 @@ def measured(features: Tensor, fine: Tensor, W: Tensor, b: Tensor, group: Any = 
 
 def streamed(features: Tensor, fine: Tensor) -> dict[str, float]:
     """The metric after batches of 40; it finds the process group by itself."""
-    from collapse_lit.measure.metric import NeuralCollapse  # takes seconds to import
+    from collapse_lit.measure.collapse.metric import NeuralCollapse  # takes seconds to import
 
     metric = NeuralCollapse(3, 9)
     for h, y in zip(features.split(40), FINE_TO_COARSE[fine].split(40), strict=True):

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from collapse_lit.measure import metric as metric_module
 from collapse_lit.measure import neural_collapse
-from collapse_lit.measure.metric import NeuralCollapse
+from collapse_lit.measure.collapse import metric as metric_module
+from collapse_lit.measure.collapse.metric import NeuralCollapse
 
 
 def planted(n: int, sigma: float, offset: float, seed: int = 0) -> tuple[Tensor, Tensor]:

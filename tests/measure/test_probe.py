@@ -7,7 +7,7 @@ from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 
 from collapse_lit.measure import cluster_and_linear_probe, fit_probe
-from collapse_lit.measure.probe import PENALTY
+from collapse_lit.measure.recovery.probe import PENALTY
 
 
 @pytest.fixture(scope="module")

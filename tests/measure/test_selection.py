@@ -1,4 +1,4 @@
-from collapse_lit.measure.selection import select_epoch
+from collapse_lit.measure.recovery.epoch import select_epoch
 
 
 def row(epoch: int, separation: float | None) -> dict:

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from collapse_lit.measure import fit_probe, neural_collapse
-from collapse_lit.measure.symmetric import principal_axes, scatter
+from collapse_lit.measure.linalg import principal_axes, scatter
 
 
 def mostly_dead_features(seed: int) -> torch.Tensor:

@@ -33,7 +33,7 @@ VECTORS = [
 ]
 SLOW = 0.05  # seconds a step and a write of a traced run take at least: time for a kill amid one
 FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["collapse_lit.training", "faiss", "matplotlib.pyplot", "wandb"])
+FORKS.set_forkserver_preload(["collapse_lit.fit.command", "faiss", "matplotlib.pyplot", "wandb"])
 
 
 class Process:
@@ -123,9 +123,9 @@ def _fit(arguments: list[str], printed: Path, environment: Mapping[str, str], ph
 
 
 def _trace(phase: Any) -> None:
-    from collapse_lit import training
     from collapse_lit.callbacks.monitor import Monitor
-    from collapse_lit.callbacks.pictures import RunPictures
+    from collapse_lit.fit import command
+    from collapse_lit.fit.pictures import RunPictures
     from collapse_lit.models import CoarseClassifier
     from collapse_lit.tracking.checkpoints import WholeCheckpointIO
 
@@ -146,7 +146,7 @@ def _trace(phase: Any) -> None:
     phase.value = b"starting"
     os.fsync = slow(os.fsync)
     CoarseClassifier.training_step = slow(CoarseClassifier.training_step)
-    tell(training, "newest_checkpoint", "reading the checkpoint")
+    tell(command, "newest_checkpoint", "reading the checkpoint")
     tell(CoarseClassifier, "training_step", "training")
     tell(Monitor, "_run", "measuring")
     tell(WholeCheckpointIO, "save_checkpoint", "writing the checkpoint")

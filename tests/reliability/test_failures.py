@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from reliability.processes import VECTORS
 
-from collapse_lit.callbacks import pictures
 from collapse_lit.cli import main
+from collapse_lit.fit import pictures
 from collapse_lit.models import CoarseClassifier
 from collapse_lit.report import page
 from collapse_lit.tracking.run_directory import RunDirectory

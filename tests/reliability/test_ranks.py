@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from reliability.processes import ROOT, VECTORS
 
-from collapse_lit.callbacks.interruption import EXIT_STOPPED
+from collapse_lit.fit.interruption import EXIT_STOPPED
 from collapse_lit.tracking.run_directory import RunDirectory
 from collapse_lit.tracking.wandb_files import history_rows
 from collapse_lit.tracking.weights_and_biases import MEASURED

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from example_run import write_run
 from plotly.offline import get_plotlyjs
-from report.example_run import write_run
 
 from collapse_lit.cli import main
 from collapse_lit.errors import UserError

@@ -1,0 +1,53 @@
+"""The cells of a grid from their histories alone, each at its epoch chosen without fine labels."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from collapse_lit.measure.recovery.epoch import epoch_score, select_epoch
+from collapse_lit.tracking.run_directory import Row, RunDirectory
+
+COLUMNS: Sequence[tuple[str, str]] = (
+    ("epoch", "epoch"),
+    ("test/acc_coarse", "coarse, test"),
+    ("collapse/nc1", "NC1"),
+    ("recovery/acc_raw", "raw, train"),
+    ("recovery/acc", "recovered, train"),
+    ("recovery/floor", "floor, test"),
+    ("recovery/clp_test", "recovered, test"),
+    ("recovery/probe_test", "ceiling, test"),
+    ("score", "label-free score"),
+)
+MARKS = {"chosen": "●", "best": "★"}
+NOTE = """\
+Each cell at the epoch chosen without fine labels. ● the cell chosen by the same rule, (separation +
+0.186) × stability × coarse accuracy on the test set; ★ the cell in which most is recovered there,
+which only fine labels can tell.
+"""
+
+
+def read_cells(run_dir: Path, names: Sequence[str]) -> list[Row]:
+    """The measured cells, each at its epoch chosen without fine labels.
+
+    Returns:
+        Rows with ``cell``, the keys of :data:`COLUMNS` (None where there is no such measure), and
+        whether the cell is ``chosen`` and ``best``; one is each, where its measure is there.
+    """
+    rows = []
+    for name in names:
+        history = RunDirectory(run_dir / name).read_history()
+        if history:
+            rows.append({"cell": name, **_comparable(history)})
+    for mark, key in (("chosen", "score"), ("best", "recovery/clp_test")):
+        known = [row for row in rows if row[key] is not None]
+        first = max(known, key=lambda row: row[key]) if known else None
+        for row in rows:
+            row[mark] = row is first
+    return rows
+
+
+def _comparable(history: Sequence[Row]) -> Row:
+    selected = select_epoch(history)
+    if selected is None:
+        return {key: history[-1].get(key) for key, _ in COLUMNS}
+    row = next(row for row in history if row["epoch"] == selected["epoch"])
+    return {**{key: row.get(key) for key, _ in COLUMNS}, "score": epoch_score(row)}

@@ -1,0 +1,1 @@
+"""The application around Lightning: one configuration in, one run directory out."""

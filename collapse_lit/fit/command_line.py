@@ -1,0 +1,227 @@
+"""The command line of ``collapse-lit fit``: everything that a configuration asks for, built."""
+
+import logging
+import warnings
+from argparse import ArgumentError
+from collections.abc import Sequence
+from typing import Any
+
+import lightning as L
+import yaml
+from lightning.pytorch.callbacks import ProgressBar
+from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
+from lightning.pytorch.utilities import rank_zero_only
+
+from collapse_lit.callbacks import CollapseMonitor, RecoveryMonitor
+from collapse_lit.data import CoarseDataModule
+from collapse_lit.errors import UserError
+from collapse_lit.fit.backbone_options import leave_other_options
+from collapse_lit.fit.endings import Endings
+from collapse_lit.fit.interruption import StopOnSignal
+from collapse_lit.fit.launchers import cluster_environment, join_processes
+from collapse_lit.fit.pictures import RunPictures
+from collapse_lit.fit.precision import avoid_slow_precision
+from collapse_lit.fit.preflight import check_clusters
+from collapse_lit.fit.progress import progress_callback
+from collapse_lit.fit.recorder import RunRecorder
+from collapse_lit.fit.resumption import Resumption
+from collapse_lit.fit.seeding import EpochSeed
+from collapse_lit.fit.users_own import take_in, users_own
+from collapse_lit.models import CoarseClassifier
+from collapse_lit.tracking.checkpoints import WholeCheckpointIO
+from collapse_lit.tracking.claim import Claim
+from collapse_lit.tracking.continuation import check_same_experiment
+from collapse_lit.tracking.run_directory import RunDirectory, write_whole
+from collapse_lit.tracking.wandb_options import WandbOptions
+from collapse_lit.tracking.weights_and_biases import wandb_logger
+
+DESCRIPTION = """Train a network on coarse labels only; after each epoch, measure how far its
+features have collapsed onto them, and how well the hidden fine classes can be recovered from them.
+Everything goes into run_dir; the same command again continues that run where it stopped."""
+
+# Trainer options that the run directory and our loops decide, or that would do nothing here.
+NOT_FOR_USERS = (
+    *("logger", "default_root_dir", "enable_checkpointing", "use_distributed_sampler", "barebones"),
+    *("limit_val_batches", "limit_test_batches", "limit_predict_batches", "num_sanity_val_steps"),
+    *("val_check_interval", "check_val_every_n_epoch", "reload_dataloaders_every_n_epochs"),
+    *("inference_mode", "enable_autolog_hparams", "model_registry", "overfit_batches"),
+)
+
+# Options of the monitors that a run's own network, data and directory decide.
+FOR_OTHER_PROJECTS = ("layer", "loaders", "batch", "name", "report")
+
+
+def command_line(arguments: Sequence[str]) -> "FitCLI":
+    """Everything that a configuration and overrides ask for, built and its run directory claimed.
+
+    Raises:
+        UserError: The configuration, the data or the run directory cannot be used.
+    """
+    _quiet_lightning()
+    try:
+        return FitCLI(
+            CoarseClassifier,
+            CoarseDataModule,
+            args=list(arguments),
+            run=False,
+            seed_everything_default=0,
+            save_config_callback=None,
+            auto_configure_optimizers=False,
+            load_from_checkpoint_support=False,
+            parser_kwargs={
+                "description": DESCRIPTION,
+                "prog": "collapse-lit fit",
+                "exit_on_error": False,
+            },
+        )
+    except ArgumentError as error:
+        raise UserError(f"{error} (collapse-lit fit --help lists all options)") from error
+
+
+class FitCLI(LightningCLI):
+    """Lightning's command line with the run directory around it."""
+
+    run_directory: RunDirectory
+    claim: Claim | None = None
+    endings: Endings
+    recorder: RunRecorder
+
+    def add_core_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """What a newcomer looks for first, the trainer's many options last."""
+        parser.add_argument(
+            "--run_dir",
+            type=str,
+            default="runs/unnamed",
+            help="Where everything of this run goes. An existing run is continued.",
+        )
+        parser.add_lightning_class_args(CoarseDataModule, "data")
+        parser.add_lightning_class_args(CoarseClassifier, "model")
+        for monitor, key in ((CollapseMonitor, "collapse"), (RecoveryMonitor, "recovery")):
+            parser.add_class_arguments(monitor, key, skip=set(FOR_OTHER_PROJECTS))
+            parser.callback_keys.append(key)
+        parser.add_argument(
+            "--checkpoint_every",
+            type=int,
+            default=10,
+            help="Keep checkpoints/epoch_NNN.ckpt every that many epochs; last.ckpt every epoch.",
+        )
+        parser.add_class_arguments(WandbOptions, "wandb")
+        parser.add_class_arguments(
+            L.Trainer,
+            "trainer",
+            skip=set(NOT_FOR_USERS),
+            instantiate=False,
+            fail_untyped=False,
+            sub_configs=True,
+        )
+        parser.link_arguments("seed_everything", "data.seed")
+        parser.link_arguments("seed_everything", "recovery.seed")
+        parser.link_arguments("data.num_coarse", "model.num_classes", apply_on="instantiate")
+        parser.link_arguments("data.image_shape", "model.image_shape", apply_on="instantiate")
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
+        """Parse the list given; LightningCLI would warn that sys.argv holds the command's name."""
+        self.config = parser.parse_args(args)  # type: ignore[arg-type]
+        leave_other_options(parser, list(args or []), self.config)
+
+    def before_instantiate_classes(self) -> None:
+        """Claim the run directory before anything is built in vain."""
+        self.run_directory = RunDirectory(self.config.run_dir)
+        if self.config.trainer.max_epochs is None:
+            raise UserError(
+                "trainer.max_epochs: say how many epochs to train; 0 measures the untrained network"
+            )
+        if self.config.trainer.max_epochs < 0 and self.config.trainer.max_steps < 0:
+            raise UserError(
+                "trainer.max_epochs=-1: the learning rate follows the length of training; say how "
+                "many epochs, or trainer.max_steps"
+            )
+        join_processes(self.config.trainer)
+        avoid_slow_precision(self.config.trainer)
+        if not self.config.trainer.fast_dev_run:
+            self.run_directory.create()
+            if rank_zero_only.rank == 0:  # type: ignore[attr-defined]
+                self.claim = Claim(self.run_directory)
+                self.run_directory.clean()
+            self.see_same_experiment(self.run_directory)
+
+    def instantiate_classes(self) -> None:
+        """Build everything; what is refused leaves nothing behind."""
+        try:
+            super().instantiate_classes()
+        except Exception:
+            if self.claim is not None:
+                self.run_directory.undo()
+                self.claim.release()
+            raise
+
+    def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:
+        """A trainer whose logger, checkpoints and progress all belong to the run directory."""
+        run, asked = self.run_directory, self.config.trainer
+        check_clusters(self.config_init.recovery, self.datamodule)
+        logger: Any = False
+        if not asked.fast_dev_run and rank_zero_only.rank == 0:  # type: ignore[attr-defined]
+            identity = run.identify(self.config.seed_everything)
+            logger = wandb_logger(run, identity, self.config_init.wandb, self._resolved())
+        progress = progress_callback()
+        self.recorder = RunRecorder(run, self.config.checkpoint_every)
+        self.endings = Endings(self._resolved()["trainer"].get("callbacks"))
+        self.trainer_defaults["callbacks"] = [
+            Resumption(),
+            EpochSeed(self.config.seed_everything),
+            *([] if asked.enable_progress_bar is False else [progress]),
+            *([] if asked.fast_dev_run else [self.recorder]),
+            *([] if asked.fast_dev_run else [RunPictures(run)]),
+        ]
+        trainer = super().instantiate_trainer(
+            logger=logger,
+            enable_progress_bar=isinstance(progress, ProgressBar)
+            and asked.enable_progress_bar is not False,
+            default_root_dir=run.path,
+            plugins=[
+                *(self.config_init.trainer.plugins or []),
+                *(WholeCheckpointIO(), *cluster_environment()),
+            ],
+            num_sanity_val_steps=0,
+            use_distributed_sampler=False,  # our loaders shard without padding
+            enable_autolog_hparams=False,  # W&B gets the whole configuration instead
+        )
+        # With max_steps Lightning would go on amid an epoch, and train a batch too many after a
+        # checkpoint of an epoch's end. Ours are all of that kind.
+        trainer.fit_loop._iteration_based_training = lambda: False  # type: ignore[method-assign]
+        callbacks: list[L.Callback] = trainer.callbacks  # type: ignore[attr-defined]
+        take_in(users_own(callbacks), run.checkpoints / "own")
+        if not asked.fast_dev_run:
+            callbacks.insert(0, self.endings)  # before all that measure or save
+        callbacks.insert(0, StopOnSignal())
+        return trainer
+
+    def see_same_experiment(self, run: RunDirectory) -> None:
+        """See that what is asked for is the experiment that a run directory holds, if any.
+
+        Raises:
+            UserError: It is another one.
+        """
+        check_same_experiment(run, self._resolved(), self._defaults())
+
+    def write_config(self) -> None:
+        """Keep the configuration as it was resolved."""
+        resolved = self.parser.dump(self.config, skip_unset=False)
+        write_whole(self.run_directory.config, resolved.encode())
+
+    def _resolved(self) -> dict[str, Any]:
+        return yaml.safe_load(self.parser.dump(self.config, skip_unset=False))
+
+    def _defaults(self) -> dict[str, Any]:
+        unset = self.parser.get_defaults()
+        return yaml.safe_load(self.parser.dump(unset, skip_unset=False, skip_validation=True))
+
+
+def _quiet_lightning() -> None:
+    """Leave out what Lightning says at every start and a user can do nothing about."""
+    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(
+        lambda record: "Tip: For seamless" not in record.getMessage()
+    )
+    warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated")
+    warnings.filterwarnings("ignore", message=".*smaller than the logging interval")
+    warnings.filterwarnings("ignore", message="Precision .* is not supported by the model summary")

@@ -1,0 +1,264 @@
+"""Neural collapse of features with respect to labels, and of coarse and fine labels at once."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from collapse_lit.measure.collapse.class_means import squared_distances
+from collapse_lit.measure.collapse.levels import Head, Level, grouped, level_measures, ungrouped
+from collapse_lit.measure.collapse.statistics import (
+    ClassMeans,
+    WithinClass,
+    class_means,
+    float64_device,
+    within_class,
+)
+from collapse_lit.measure.distributed import Group
+
+# Keys of neural_collapse, and those that it has with a weight.
+MEASURES = (
+    *("nc1", "nc1_rank", "nc1_singular_ratio", "nc1_trace", "cdnv", "vci"),
+    *("nc2_equinorm", "nc2_equiangular", "nc2_etf"),
+)
+MEASURES_OF_HEAD = ("nc3", "nc4")
+
+
+@dataclass(frozen=True, eq=False)
+class HierarchicalCollapse:
+    """Neural collapse onto coarse and onto fine classes, from one set of fine-level statistics.
+
+    Attributes:
+        coarse: measures with respect to the coarse labels, keys as in :func:`neural_collapse`.
+        fine: measures with respect to the fine labels, nan where a fine class has no samples; and
+            ``explained``, the share in [0, 1] of the within-coarse scatter that the fine split
+            explains: tr(scatter of fine means around their coarse mean) / tr(Sw of the coarse
+            labels), both ÷N, nan where Sw = 0.
+        distances: (F, F) float64, :func:`class_distances` of the fine classes.
+    """
+
+    coarse: dict[str, float]
+    fine: dict[str, float]
+    distances: Tensor
+
+
+@torch.no_grad()
+def neural_collapse(
+    features: Tensor,
+    labels: Tensor,
+    num_classes: int = 5,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    *,
+    group: Group = None,
+    vci: bool = True,
+    variants: bool = False,
+) -> dict[str, float]:
+    """How far features have collapsed onto the means of their classes (Papyan, Han, Donoho 2020).
+
+    Features h_i in R^d, labels y_i in 0..C-1, n_c samples of class c, N in all, head W (C×d), b.
+    mu_c = class mean, mu_G = mean of the class means, M = rows mu_c − mu_G,
+    Sw = (1/N) Σ_i (h_i − mu_{y_i})(h_i − mu_{y_i})ᵀ, Sb = (1/C) MᵀM,
+    v_c = mean over class c of ‖h − mu_c‖². All are dimensionless and 0 at full collapse:
+
+    - ``nc1``: tr(Sw Sb⁺) / C [1], with ``nc1_rank``, the rank of M that was kept (at most C−1), and
+      ``nc1_singular_ratio``, the smallest kept over the largest singular value of M. A rank below
+      C−1 means that class means are equal or affinely dependent: the missing directions have no
+      part in nc1.
+    - ``nc1_trace``: tr Sw / tr Sb [2]
+    - ``cdnv``: mean over i≠j of (v_i + v_j) / (2‖mu_i − mu_j‖²) [3]
+    - ``vci``: 1 − tr((Sb+Sw)⁺ Sb) / min(d, C−1) [4]. With N − C < d it is nan: Sw then does not
+      reach all directions, and the formula gives 0, full collapse, for whatever features.
+    - ``nc2_equinorm``: std_c‖M_c‖ / mean_c‖M_c‖, population standard deviation [1]
+    - ``nc2_equiangular``: mean over i≠j of |cos(M_i, M_j) + 1/(C−1)| [1]
+    - ``nc2_etf``: ‖MMᵀ/‖MMᵀ‖_F − (I − 11ᵀ/C)/√(C−1)‖_F, on M [5]
+    - ``nc3``, with ``weight``: ‖W/‖W‖_F − M/‖M‖_F‖²_F, squared [1]
+    - ``nc4``, with ``weight``: share of samples with argmax(Wh + b) ≠ argmin_c‖h − mu_c‖ [1]
+
+    Other definitions in use under the same names, added by ``variants=True``:
+
+    - ``nc1_undivided``: tr(Sw Sb⁺) without ÷C, as in the notebook published with [1]
+    - ``nc3_unsquared``: ‖W/‖W‖_F − M/‖M‖_F‖_F [6]
+    - ``nc3_etf``: ‖WMᵀ/‖WMᵀ‖_F − (I − 11ᵀ/C)/√(C−1)‖_F, NC3 of [5]
+    - ``nc2_etf_weight``: ``nc2_etf`` of W in place of M, NC2 of [5]
+    - ``nc4_agreement``: 1 − nc4 [7]
+    - ``nc4_bias``: ‖W mu_G + b‖, NC4 of the code published with [5]; in units of the logits
+
+    Sums are taken in float64 over centred residuals, whatever the dtype of the features. Where a
+    measure is undefined it is nan (all class means equal), or inf (``cdnv`` where two are).
+    A class of one sample has v_c = 0.
+
+    Args:
+        features: (n_local, d) floating point: the input of the last linear layer, every sample
+            once; on any device. Take them in float32 or better: bfloat16 puts a floor under nc1.
+        labels: (n_local,) integers in 0..num_classes-1.
+        num_classes: C, at least 2.
+        weight: (C, d) weight of the last linear layer.
+        bias: (C,) its bias; ``None`` for none.
+        group: process group whose ranks hold disjoint shards of the samples, of any sizes; every
+            rank gets the same numbers. ``None`` for a single process.
+        vci: Also measure ``vci``, which alone needs the d×d scatter: one GEMM over the features,
+            several times the cost of all the rest.
+        variants: Also return the other definitions listed above.
+
+    Returns:
+        The measures by key, in float64.
+
+    Raises:
+        ValueError: On all ranks alike: if a class has no samples, features hold NaN or Inf, a label
+            is out of range, or shapes do not fit; the message names the classes.
+
+    Sources:
+        [1] Papyan, Han, Donoho, PNAS 2020, doi 10.1073/pnas.2015509117.
+        [2] Tirer, Huang, Niles-Weed, ICML 2023, Perturbation Analysis of Neural Collapse.
+        [3] Galanti, György, Hutter, ICLR 2022, arXiv 2112.15121.
+        [4] Xu, Liu 2023, arXiv 2306.03440.
+        [5] Zhu et al., NeurIPS 2021, arXiv 2105.02375.
+        [6] Such as nc-toolbox, https://github.com/felixsh/nc-toolbox.
+        [7] Wu, Papyan, NeurIPS 2024, arXiv 2405.17767.
+    """
+    if num_classes < 2:
+        raise ValueError(f"neural collapse needs two classes or more, not {num_classes}")
+    classes = class_means(features, labels, num_classes, group)
+    classes.require_samples()
+    head = Head.of(weight, bias, tuple(classes.means.shape))
+    level = ungrouped(classes)
+    within, along, mismatch = _second_pass(
+        features, labels, classes, [level], level, head, vci, group
+    )
+    return level_measures(level, within, along[0], head, mismatch, variants=variants)
+
+
+@torch.no_grad()
+def hierarchical_collapse(
+    features: Tensor,
+    fine: Tensor,
+    fine_to_coarse: Tensor,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    *,
+    group: Group = None,
+    vci: bool = True,
+) -> HierarchicalCollapse:
+    """:func:`neural_collapse` for coarse and fine labels at once, and what the fine ones explain.
+
+    Costs as much as for the fine labels alone: coarse scatter is fine scatter plus the scatter of
+    the fine means, and coarse means differ only in directions in which fine means differ.
+
+    Args:
+        features: (n_local, d), as for :func:`neural_collapse`.
+        fine: (n_local,) fine labels in 0..F-1.
+        fine_to_coarse: (F,) integers, the coarse class 0..C-1 of each fine class.
+        weight: weight of the linear layer on the features: (C, d) gives ``nc3`` and ``nc4`` of the
+            coarse measures; (F, d), where F ≠ C, of the fine ones.
+        bias: (C,) or (F,) its bias; ``None`` for none.
+        group: process group whose ranks hold the samples; ``None`` for a single process.
+        vci: Also measure ``vci``, as for :func:`neural_collapse`.
+
+    Raises:
+        ValueError: On all ranks alike: as :func:`neural_collapse` does; for a coarse class without
+            samples, but not for a fine one.
+    """
+    fine_to_coarse = fine_to_coarse.cpu().long()
+    num_fine, num_coarse = len(fine_to_coarse), int(fine_to_coarse.max()) + 1
+    if num_coarse < 2 or fine_to_coarse.min() < 0:
+        raise ValueError("fine_to_coarse must name two or more coarse classes, from 0 on")
+    classes = class_means(features, fine, num_fine, group)
+    coarse_level, fine_level = grouped(classes, fine_to_coarse, num_coarse), ungrouped(classes)
+    coarse_level.classes.require_samples("coarse class")
+    on_fine = weight is not None and len(weight) == num_fine != num_coarse
+    head_level = fine_level if on_fine else coarse_level
+    head = Head.of(weight, bias, tuple(head_level.classes.means.shape))
+
+    within, along, mismatch = _second_pass(
+        features, fine, classes, [coarse_level, fine_level], head_level, head, vci, group
+    )
+    coarse_values, fine_values = (
+        level_measures(level, within, a, head if level is head_level else None, mismatch)
+        for level, a in zip((coarse_level, fine_level), along, strict=True)
+    )
+    if (classes.counts == 0).any():
+        fine_values = dict.fromkeys(fine_values, math.nan)
+    return HierarchicalCollapse(
+        coarse=coarse_values,
+        fine=fine_values | {"explained": coarse_level.explained(within.variances)},
+        distances=_distances(classes, within.variances),
+    )
+
+
+@torch.no_grad()
+def class_distances(
+    features: Tensor, labels: Tensor, num_classes: int = 10, *, group: Group = None
+) -> Tensor:
+    """Mean squared distances between the samples of two classes (heat map of Yang et al. 2023).
+
+    D_ij = mean of ‖h_u − h_w‖² over u in class i and w in class j, u ≠ w where i = j:
+    v_i + v_j + ‖mu_i − mu_j‖² off the diagonal, 2 v_i n_i/(n_i − 1) on it. Units: those of the
+    features, squared. Source: Yang, Steinhardt, Hu, ICML 2023, Are Neurons Actually Collapsed?
+
+    Args:
+        features: (n_local, d), as for :func:`neural_collapse`.
+        labels: (n_local,) integers in 0..num_classes-1.
+        num_classes: K.
+        group: process group whose ranks hold the samples; ``None`` for a single process.
+
+    Returns:
+        (K, K) float64 on the CPU; nan in the row and column of a class without samples, and on the
+        diagonal for a class of one sample.
+
+    Raises:
+        ValueError: On all ranks alike, as :func:`neural_collapse` does, but not for empty classes.
+    """
+    classes = class_means(features, labels, num_classes, group)
+    return _distances(classes, within_class(features, labels, classes, group).variances)
+
+
+def _second_pass(
+    features: Tensor,
+    labels: Tensor,
+    classes: ClassMeans,
+    levels: list[Level],
+    head_level: Level,
+    head: Head | None,
+    scatter: bool,
+    group: Group,
+) -> tuple[WithinClass, list[float], float]:
+    """Residual sums; per level tr(S Sb⁺) of their scatter S; share of classifier mismatches.
+
+    The last level holds the summed classes themselves: its directions span those of the others.
+    """
+    device = float64_device(features)
+    basis = levels[-1].between
+    directions = basis.whitening  # (r, d)
+    turns = [(level.between.whitening @ basis.unwhitening).to(device) for level in levels[:-1]]
+    if head is not None:
+        directions = torch.cat([directions, head.weight])
+        at = levels.index(head_level)
+        nearest, chosen = head_level.nearest_mean(classes, device), head.on(classes, device)
+
+    def tally(y: Tensor, projected: Tensor) -> Tensor:
+        whitened, logits = projected[: basis.rank], projected[basis.rank :]
+        parts = [turn @ whitened for turn in turns] + [whitened]
+        sums = [part.square().sum() for part in parts]
+        if head is not None:
+            sums.append((nearest(parts[at], y) != chosen(logits, y)).sum().double())
+        return torch.stack(sums)
+
+    within = within_class(
+        features,
+        labels,
+        classes,
+        group,
+        directions=directions,
+        tally=tally,
+        scatter=scatter,
+    )
+    sums = within.tally.tolist()
+    return within, sums[: len(levels)], sums[-1] if head is not None else math.nan
+
+
+def _distances(classes: ClassMeans, variances: Tensor) -> Tensor:
+    distances = variances[:, None] + variances + squared_distances(classes.means)  # (K, K)
+    pairs = classes.counts.double() / (classes.counts - 1)  # n/(n−1); inf for a single sample
+    return distances.diagonal_scatter(2 * variances * pairs)

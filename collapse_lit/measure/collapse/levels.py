@@ -1,0 +1,212 @@
+"""One labelling of the samples, by the measured classes or by groups of them, and its measures."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from collapse_lit.measure.collapse.class_means import (
+    EPS,
+    Between,
+    between,
+    equiangular,
+    equinorm,
+    etf_error,
+    squared_distances,
+)
+from collapse_lit.measure.collapse.statistics import ClassMeans, WithinClass
+from collapse_lit.measure.linalg import principal_axes
+
+Classifier = Callable[[Tensor, Tensor], Tensor]  # projected residuals (p, n), labels (n,) → (n,)
+
+
+@dataclass(frozen=True, eq=False)
+class Level:
+    """C classes that are, or consist of, the K classes whose residuals are summed.
+
+    Attributes:
+        classes: counts and means of the C classes.
+        between: the directions in which their means differ.
+        of: (K,) int64, the class at this level of each summed class.
+        counts: (K,) int64, samples of each summed class.
+        spread: (K, d) float64, the summed classes' means around the mean of their class.
+    """
+
+    classes: ClassMeans
+    between: Between
+    of: Tensor
+    counts: Tensor
+    spread: Tensor
+
+    @property
+    def shares(self) -> Tensor:
+        """(K,) float64, share of the samples in each summed class."""
+        return self.counts.double() / self.counts.sum()
+
+    def variances(self, variances: Tensor) -> Tensor:
+        """(C,) v_c from the (K,) variances of the summed classes."""
+        squares = self.counts * (variances + self.spread.square().sum(dim=1))
+        squares = squares.where(self.counts > 0, 0.0)
+        total = squares.new_zeros(len(self.classes.counts)).index_add_(0, self.of, squares)
+        return total / self.classes.counts
+
+    def explained(self, variances: Tensor) -> float:
+        """Share of this level's within-class scatter that lies between the summed classes."""
+        between = float((self.shares * self.spread.square().sum(dim=1)).sum())
+        total = float((self.classes.shares * self.variances(variances)).sum())
+        return between / total if total > 0 else math.nan
+
+    def nearest_mean(self, summed: ClassMeans, device: torch.device) -> Classifier:
+        """The nearest class mean of h = mu_k + e, from the residual e projected on the whitening.
+
+        argmin_c ‖h − mu_c‖² = argmax_c (h − mu_G)·M_c − ‖M_c‖²/2, with M = A diag(s) Uᵀ.
+        """
+        M, s = self.between.centred, self.between.singular
+        back = self.between.left * (s.square() / math.sqrt(len(M)))  # (C, r)
+        centre = self.classes.means.mean(dim=0)
+        offset = (summed.means - centre) @ M.T - M.square().sum(dim=1) / 2
+        back, offset = back.to(device), offset.T.to(device)  # (C, r), (C, K)
+        return lambda projected, y: (
+            (back @ projected + offset.index_select(1, y)).max(dim=0).indices
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Head:
+    """The last linear layer: weight (C, d) and bias (C,), float64 on the CPU."""
+
+    weight: Tensor
+    bias: Tensor
+
+    @staticmethod
+    def of(weight: Tensor | None, bias: Tensor | None, shape: tuple[int, ...]) -> "Head | None":
+        """The head, checked against (C, d); None without a weight."""
+        if weight is None:
+            if bias is not None:
+                raise ValueError("a bias needs a weight")
+            return None
+        if tuple(weight.shape) != shape:
+            raise ValueError(f"weight must be {shape}, (classes, d); it is {tuple(weight.shape)}")
+        if bias is None:
+            bias = weight.new_zeros(shape[0])
+        if tuple(bias.shape) != shape[:1]:
+            raise ValueError(f"bias must be {shape[:1]}, (classes,); it is {tuple(bias.shape)}")
+        return Head(weight.detach().cpu().double(), bias.detach().cpu().double())
+
+    def on(self, summed: ClassMeans, device: torch.device) -> Classifier:
+        """argmax(Wh + b) of h = mu_k + e, from the residual e projected on W."""
+        offset = (self.weight @ summed.means.T + self.bias[:, None]).to(device)  # (C, K)
+        return lambda projected, y: (projected + offset.index_select(1, y)).max(dim=0).indices
+
+
+def ungrouped(classes: ClassMeans) -> Level:
+    """The summed classes themselves as a level."""
+    return Level(
+        classes,
+        between(classes.means),
+        torch.arange(len(classes.counts)),
+        classes.counts,
+        torch.zeros_like(classes.means),
+    )
+
+
+def grouped(summed: ClassMeans, of: Tensor, num_classes: int) -> Level:
+    """Groups of the summed classes as a level: class k belongs to ``of[k]`` in 0..num_classes-1."""
+    d = summed.means.shape[1]
+    counts = summed.counts.new_zeros(num_classes).index_add_(0, of, summed.counts)
+    sums = summed.means.new_zeros(num_classes, d)
+    sums.index_add_(0, of, summed.means * summed.counts[:, None])
+    means = sums / counts.clamp(min=1)[:, None]
+    spread = summed.means - means[of]
+    return Level(ClassMeans(counts, means), between(means), of, summed.counts, spread)
+
+
+def level_measures(
+    level: Level,
+    within: WithinClass,
+    along: float,
+    head: Head | None = None,
+    mismatch: float = math.nan,
+    *,
+    variants: bool = False,
+) -> dict[str, float]:
+    """The measures of :func:`collapse_lit.measure.neural_collapse` at one level.
+
+    Args:
+        level: the classes.
+        within: variances of the summed classes; their pooled scatter S, if any, gives ``vci``.
+        along: tr(S Sb⁺), with this level's Sb.
+        head: the last linear layer; None leaves out what needs one.
+        mismatch: share of samples that head and nearest class mean put into different classes.
+        variants: also the other definitions in use.
+    """
+    M, rank, V = level.between.centred, level.between.rank, level.between.whitening
+    C = len(M)
+    v = level.variances(within.variances)  # (C,)
+    along += float((level.shares * (V @ level.spread.T).square().sum(dim=0)).sum())
+    along = along if rank > 0 else math.nan
+    values = {
+        "nc1": along / C,
+        "nc1_rank": float(rank),
+        "nc1_singular_ratio": level.between.singular_ratio,
+        "nc1_trace": float((level.classes.shares * v).sum() / M.square().sum() * C),
+        "cdnv": _cdnv(level.classes.means, v),
+    }
+    if within.scatter.numel() > 0:
+        enough = int(level.counts.sum()) - C >= level.classes.means.shape[1]
+        values["vci"] = _vci(level, within.scatter) if enough else math.nan
+    values |= {
+        "nc2_equinorm": equinorm(M),
+        "nc2_equiangular": equiangular(M),
+        "nc2_etf": etf_error(M @ M.T),
+    }
+    if head is not None:
+        W = head.weight
+        duality = float((W / W.norm() - M / M.norm()).norm())
+        values |= {"nc3": duality**2, "nc4": mismatch if rank > 0 else math.nan}
+    if variants:
+        values["nc1_undivided"] = along
+    if variants and head is not None:
+        values |= {
+            "nc3_unsquared": duality,
+            "nc3_etf": etf_error(W @ M.T),
+            "nc2_etf_weight": etf_error(W @ W.T),
+            "nc4_agreement": 1 - values["nc4"],
+            "nc4_bias": float((W @ level.classes.means.mean(dim=0) + head.bias).norm()),
+        }
+    return values
+
+
+def _cdnv(means: Tensor, v: Tensor) -> float:
+    """Mean over i≠j of (v_i + v_j) / (2‖mu_i − mu_j‖²)."""
+    C = len(v)
+    ratios = (v[:, None] + v) / (2 * squared_distances(means))  # (C, C)
+    return float(ratios[~torch.eye(C, dtype=torch.bool)].mean())
+
+
+def _vci(level: Level, scatter: Tensor) -> float:
+    """1 − tr((Sb+Sw)⁺ Sb) / min(d, C−1), without the cancellation of that subtraction.
+
+    With Sb = BBᵀ and G = Bᵀ Sw⁻¹ B (r×r), tr((Sb+Sw)⁺ Sb) = r − tr((I+G)⁻¹), and near collapse G is
+    large. A singular Sw is the limit of its null eigenvalues going to 0.
+    """
+    limit, rank = min(scatter.shape[0], len(level.between.centred) - 1), level.between.rank
+    spread = (level.spread * level.shares.sqrt()[:, None]).to(scatter.device)  # (K, d)
+    Sw = scatter + spread.T @ spread
+    if not Sw.isfinite().all():  # squares of the features overflow
+        return math.nan
+    B = level.between.unwhitening.to(scatter.device)  # (d, r)
+    L, failed = torch.linalg.cholesky_ex(Sw)
+    pivots = L.diagonal().square()
+    if not failed and pivots.min() > len(Sw) * EPS * pivots.max():
+        root = torch.linalg.solve_triangular(L, B, upper=False)  # (d, r), G = rootᵀ root
+    else:
+        eigenvalues, Q = principal_axes(Sw)
+        if eigenvalues[0] <= 0:  # every sample is its class mean
+            return (limit - rank) / limit
+        eigenvalues = eigenvalues.clamp(min=len(Sw) * EPS * float(eigenvalues[0]))
+        root = (Q.T @ B) / eigenvalues.sqrt()[:, None]
+    left_over = 1 / (1 + torch.linalg.eigvalsh(root.T @ root))  # (r,)
+    return (float(left_over.sum()) + (limit - rank)) / limit

@@ -1,0 +1,164 @@
+"""The linear probe: one multinomial logistic regression for cluster ids, ceiling and floor alike.
+
+Near collapse almost all variance of the features lies between the coarse classes and the fine
+classes differ in directions that are orders of magnitude smaller. A penalty on raw (or per-feature
+standardised) weights would forbid just the weights that a fine class needs, and more so at every
+epoch. So the features are whitened by their total covariance first: the penalty is then on the
+variance of the logits, and the probe does not change under any invertible linear map of the
+features, at any scale. It also makes the problem well conditioned, so that it converges in
+a few dozen iterations.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from collapse_lit.measure.distributed import Group, max_over_ranks, sum_over_ranks
+from collapse_lit.measure.linalg import principal_axes, scatter
+from collapse_lit.measure.recovery.spaces import class_means
+
+PENALTY = 1e-3  # mean cross-entropy + PENALTY / 2 * variance of the logits
+ROWS_AT_A_TIME = 4096  # float32 products of so many rows are summed in float64
+NOISE_FLOOR = 1e-13  # directions with less than this share of the largest variance are dropped
+GRADIENT_TOLERANCE = 1e-4  # largest entry, as in scikit-learn; float32 sums promise little more
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A fitted linear classifier, ``argmax((features - mean) @ weight.T + bias)``.
+
+    Attributes:
+        mean: (d,) float64 mean of the training features.
+        weight: (K, d) float64.
+        bias: (K,) float64, of centred features.
+        loss: penalised mean cross-entropy at the solution, in nats.
+    """
+
+    mean: Tensor
+    weight: Tensor
+    bias: Tensor
+    loss: float
+
+    def predict(self, x: Tensor) -> Tensor:
+        """(N,) int64 class ids of features (N, d)."""
+        # centred first: a large common offset would eat the digits of the small directions
+        logits = (x.double() - self.mean) @ self.weight.T + self.bias
+        return logits.argmax(dim=1)
+
+
+def fit_probe(features: Tensor, targets: Tensor, num_classes: int, *, group: Group = None) -> Probe:
+    """Multinomial logistic regression to convergence, on all ranks' features together.
+
+    L-BFGS (SciPy) on the loss and gradient summed over ranks: every rank takes the same steps.
+
+    Args:
+        features: (n_local, d) floating point, any scale and offset.
+        targets: (n_local,) int64 in 0..num_classes-1; classes may be absent.
+        num_classes: number of classes K.
+        group: process group whose ranks hold the samples; ``None`` for a single process.
+
+    Returns:
+        The probe, the same on every rank.
+
+    Raises:
+        ValueError: if shapes disagree, a target is out of range, or features are not finite.
+    """
+    _check(features, targets, num_classes, group)
+    if features.dtype not in (torch.float32, torch.float64):
+        features = features.float()
+    mean, whitening, z = _whiten(features, targets, num_classes, group)  # (d,), (d, r), (n, r)
+    count = float(sum_over_ranks(torch.tensor(float(len(z)), device=z.device), group))
+    rank = z.shape[1]
+
+    def loss_and_gradient(flat: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        theta = torch.from_numpy(flat).to(z.device).reshape(num_classes, rank + 1)
+        logits = torch.addmm(theta[:, rank].float(), z, theta[:, :rank].T.float())
+        nll = cross_entropy(logits, targets, reduction="sum")
+        error = logits.softmax(dim=1)
+        error[torch.arange(len(z), device=z.device), targets] -= 1
+        gradient = torch.cat([error.T @ z, error.sum(dim=0)[:, None]], dim=1)
+        total = torch.cat([gradient.double().flatten(), nll.double()[None]])
+        total = sum_over_ranks(total, group) / count
+        gradient = total[:-1].reshape_as(theta).clone()
+        gradient[:, :rank] += PENALTY * theta[:, :rank]
+        loss = total[-1] + PENALTY / 2 * theta[:, :rank].square().sum()
+        return float(loss), gradient.flatten().cpu().numpy()
+
+    solution = minimize(
+        loss_and_gradient,
+        np.zeros(num_classes * (rank + 1)),
+        jac=True,
+        method="L-BFGS-B",
+        options={"maxiter": 1000, "gtol": GRADIENT_TOLERANCE, "ftol": 0.0},
+    )
+    theta = torch.from_numpy(solution.x).to(z.device).reshape(num_classes, rank + 1)
+    weight = theta[:, :rank] @ whitening.T  # (K, d)
+    return Probe(mean, weight, theta[:, rank].clone(), float(solution.fun))
+
+
+def cluster_and_linear_probe(
+    features: Tensor, ids: Tensor, test_features: Tensor, *, group: Group = None
+) -> Tensor:
+    """Train the probe on cluster ids and predict the cluster of each test sample.
+
+    Args:
+        features: (n_local, d) training features.
+        ids: (n_local,) int64 cluster ids, as from ``recover``.
+        test_features: (N_test, d); each rank may pass its own part.
+        group: process group whose ranks hold the training samples.
+
+    Returns:
+        (N_test,) int64 predicted cluster ids.
+
+    Raises:
+        ValueError: as ``fit_probe``.
+    """
+    largest = ids.max() if len(ids) else ids.new_tensor(-1)
+    num_clusters = int(max_over_ranks(largest.clone(), group)) + 1
+    return fit_probe(features, ids, num_clusters, group=group).predict(test_features)
+
+
+def _whiten(
+    features: Tensor, targets: Tensor, num_classes: int, group: Group
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Mean (d,), map (d, r) to uncorrelated unit-variance coordinates, and those (n_local, r).
+
+    The covariance is put together from the part within and the part between the target classes.
+    Near collapse the first is orders of magnitude smaller and would drown in the rounding of the
+    second; apart, float32 products of class-centred residuals keep all its digits.
+    """
+    counts, means = class_means(features, targets, num_classes, group)  # (K,), (K, d)
+    residuals = (features - means.to(features.dtype)[targets]).float()  # (n_local, d)
+    shares = (counts / counts.sum()).double()
+    mean = shares @ means
+    between = (means - mean) * shares.sqrt()[:, None]
+    within = scatter(residuals.split(ROWS_AT_A_TIME), like=mean)
+    within = sum_over_ranks(within, group) / counts.sum()
+    variance, axes = principal_axes(within + between.T @ between)
+    keep = variance > NOISE_FLOOR * variance[0]
+    whitening = axes[:, keep] / variance[keep].sqrt()
+    centres = (means - mean) @ whitening  # (K, r)
+    return mean, whitening, residuals @ whitening.float() + centres.float()[targets]
+
+
+def _check(features: Tensor, targets: Tensor, num_classes: int, group: Group) -> None:
+    if features.ndim != 2 or targets.shape != features.shape[:1]:
+        raise ValueError(
+            f"features {tuple(features.shape)} must be (N, d) and targets "
+            f"{tuple(targets.shape)} (N,)"
+        )
+    bad_targets = ((targets < 0) | (targets >= num_classes)).sum()
+    bad_rows = (~features.isfinite().all(dim=1)).sum()
+    counts = torch.stack([bad_targets, bad_rows, torch.full_like(bad_rows, len(features))])
+    bad_targets, bad_rows, total = sum_over_ranks(counts, group)
+    if bad_targets > 0:
+        raise ValueError(f"{int(bad_targets)} targets lie outside 0..{num_classes - 1}")
+    if bad_rows > 0:
+        raise ValueError(f"{int(bad_rows)} samples have NaN or infinite features")
+    if total == 0:
+        raise ValueError("no samples to fit the probe on")

@@ -1,0 +1,157 @@
+"""How well clusters give the fine classes back: on held-out samples, from floor to ceiling."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from collapse_lit.measure.distributed import Group, max_over_ranks, mean_over_ranks
+from collapse_lit.measure.recovery.all_classes import Recovery, recover
+from collapse_lit.measure.recovery.matching import match_clusters, random_clusters
+from collapse_lit.measure.recovery.probe import fit_probe
+
+
+@dataclass(frozen=True)
+class LabelledFeatures:
+    """Features with both labels, as one rank holds them.
+
+    Attributes:
+        features: (n_local, d) floating point.
+        coarse: (n_local,) int64, 0..C-1; -1 for a class that training lacks.
+        fine: (n_local,) int64.
+        index: (n_local,) int64 global sample ids; None for the position, in a single process.
+    """
+
+    features: Tensor
+    coarse: Tensor
+    fine: Tensor
+    index: Tensor | None = None
+
+
+def score_recovery(
+    found: Recovery,
+    train: LabelledFeatures,
+    test: LabelledFeatures | None = None,
+    *,
+    views: Tensor | None = None,
+    seed: int = 0,
+    group: Group = None,
+) -> tuple[dict[str, float], tuple[float, ...]]:
+    """Score clusters against the fine labels that they were found without.
+
+    The headline is ``clp_test``, cluster-and-linear-probe: a linear probe is trained on the
+    clusters of the training samples, and asked about the test samples; its answers count as the
+    fine classes that the clusters are matched to. The same probe gives ceiling and floor.
+
+    - ``acc``, ``acc_macro``, ``nmi``, ``ari``: the clusters of the training samples, as
+      :func:`match_clusters` scores them.
+    - ``acc_raw``: ``acc`` of plain Faiss k-means on the raw features, with as many clusters.
+    - ``clp_test``: share of test samples whose fine class is found.
+    - ``clp_test_inside``: the same among those that are put into their own coarse class.
+    - ``probe_test``: ceiling, the probe trained on the true fine labels.
+    - ``floor``: the probe trained on random clusters, matched like those found.
+    - ``chance``: what an even guess scores inside the true coarse class.
+
+    Args:
+        found: What :func:`recover` gave for the training samples.
+        train: The training samples.
+        test: Held-out samples; None leaves out what needs them.
+        views: (v·n_local, d) features of v views of the training samples, all samples in each view,
+            for the probes to learn from; by default the samples themselves.
+        seed: Seed of the random clusters and of k-means.
+        group: Process group whose ranks hold the samples; None for a single process.
+
+    Returns:
+        The scores by key; and ``acc`` inside each coarse class.
+
+    Raises:
+        ValueError: Samples of one fine class carry different coarse labels, or shapes do not fit.
+
+    Example:
+        >>> import torch
+        >>> from collapse_lit.measure import LabelledFeatures, recover, score_recovery
+        >>> fine = torch.arange(400) % 4  # two fine classes in each of two coarse ones
+        >>> x = torch.eye(8)[fine] + 0.1 * torch.randn(400, 8, generator=torch.manual_seed(0))
+        >>> train, test = (LabelledFeatures(x[s], fine[s] % 2, fine[s]) for s in
+        ...                (slice(300), slice(300, 400)))
+        >>> found = recover(train.features, train.coarse, k=2)
+        >>> scores, _ = score_recovery(found, train, test)
+        >>> scores["clp_test"], scores["probe_test"], scores["chance"]
+        (1.0, 1.0, 0.5)
+    """
+    index = torch.arange(len(train.fine)) if train.index is None else train.index
+    views = train.features if views is None else views
+    fine_to_coarse = fine_hierarchy(train.fine, train.coarse, group)
+    matching = match_clusters(
+        found.ids, train.fine, found.cluster_to_coarse, fine_to_coarse, group=group
+    )
+    raw = recover(
+        train.features,
+        train.coarse,
+        list(found.k),
+        num_coarse=len(found.k),
+        seed=seed,
+        index=index,
+        group=group,
+        space="raw/kmeans",
+    )
+    raw_matching = match_clusters(
+        raw.ids, train.fine, raw.cluster_to_coarse, fine_to_coarse, group=group
+    )
+    scores = {
+        "acc": matching.acc,
+        "acc_raw": raw_matching.acc,
+        "acc_macro": matching.acc_macro,
+        "nmi": matching.nmi,
+        "ari": matching.ari,
+    }
+    if test is None:
+        return scores, matching.acc_of_coarse
+    random_ids = random_clusters(index, train.coarse, list(found.k), seed)
+    random_matching = match_clusters(
+        random_ids, train.fine, found.cluster_to_coarse, fine_to_coarse, group=group
+    )
+    everyone = torch.arange(len(fine_to_coarse), device=train.fine.device)
+    for key, targets, to_fine, to_coarse in (
+        ("clp_test", found.ids, matching.cluster_to_fine, found.cluster_to_coarse),
+        ("probe_test", train.fine, everyone, fine_to_coarse),
+        ("floor", random_ids, random_matching.cluster_to_fine, found.cluster_to_coarse),
+    ):
+        repeated = targets.repeat(len(views) // max(len(train.features), 1))
+        probe = fit_probe(views, repeated, len(to_fine), group=group)
+        predicted = probe.predict(test.features)
+        right = to_fine.to(predicted.device)[predicted] == test.fine
+        inside = to_coarse.to(predicted.device)[predicted] == test.coarse
+        scores[key] = mean_over_ranks(right, group)
+        if key == "clp_test":  # of a cluster in another coarse class, no sample is right
+            scores["clp_test_inside"] = mean_over_ranks(right[inside], group)
+    known = fine_to_coarse[fine_to_coarse >= 0]
+    guess = 1 / torch.bincount(known, minlength=len(found.k))  # (C,)
+    guess = torch.cat([guess, guess.new_zeros(1)])  # -1: a class that training lacks
+    scores["chance"] = mean_over_ranks(guess.to(test.coarse.device)[test.coarse], group)
+    return scores, matching.acc_of_coarse
+
+
+def fine_hierarchy(fine: Tensor, coarse: Tensor, group: Group = None) -> Tensor:
+    """The coarse class of each fine class, (F,) int64, read off the labels of all ranks.
+
+    -1 for a number below F that no sample carries.
+
+    Args:
+        fine: (n_local,) int64.
+        coarse: (n_local,) int64.
+        group: Process group whose ranks hold the samples; None for a single process.
+
+    Raises:
+        ValueError: Samples of one fine class carry different coarse labels.
+    """
+    size = fine.max().add(1).reshape(1) if len(fine) else fine.new_zeros(1)
+    max_over_ranks(size, group)
+    fine_to_coarse = torch.full((int(size),), -1, device=fine.device)
+    fine_to_coarse[fine] = coarse
+    max_over_ranks(fine_to_coarse, group)
+    astray = (fine_to_coarse[fine] != coarse).any().long().reshape(1)
+    max_over_ranks(astray, group)
+    if int(astray):
+        raise ValueError("samples of one fine class carry different coarse labels")
+    return fine_to_coarse

@@ -1,0 +1,1 @@
+"""What anyone's network and batches hold: where features are, and how they are read."""

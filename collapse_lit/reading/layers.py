@@ -1,0 +1,142 @@
+"""The layers that features are read at: where they are, and what passes through them."""
+
+import inspect
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from math import prod
+from typing import Any
+
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from collapse_lit.errors import UserError
+from collapse_lit.reading.activations import rows_of
+
+
+def find_layer(model: nn.Module, path: str) -> nn.Module:
+    """The submodule at ``path``.
+
+    Raises:
+        UserError: There is none; the message lists the model's top-level and linear layers.
+    """
+    try:
+        return model.get_submodule(path)
+    except AttributeError as error:
+        names = [
+            name
+            for name, module in model.named_modules()
+            if name and ("." not in name or isinstance(module, nn.Linear))
+        ]
+        raise UserError(f"the model has no layer {path!r}; it has {', '.join(names)}") from error
+
+
+@dataclass
+class Captured:
+    """What one forward pass left.
+
+    Attributes:
+        rows: (n, d) float32 features by the path of their layer and the side, "into" or "out of".
+        decided: (n,) int64, the class that the last layer's output decides for, if it does.
+    """
+
+    rows: dict[tuple[str, str], Tensor] = field(default_factory=dict)
+    decided: Tensor | None = None
+
+
+class Recorder:
+    """Reads what goes into one layer, and what comes out of others, while a network runs.
+
+    Args:
+        model: The network.
+        layer: Path of the layer whose input is the feature.
+        also: Paths of layers whose output is kept.
+    """
+
+    def __init__(self, model: nn.Module, layer: str, also: Sequence[str] = ()) -> None:
+        self.model, self.layer, self.also = model, layer, tuple(also)
+        self._handles: list[RemovableHandle] = []
+        self._calls: dict[tuple[str, str], int] = {}
+        self._captured, self._samples = Captured(), 0
+
+    def __enter__(self) -> "Recorder":
+        """Start to listen.
+
+        Raises:
+            UserError: There is no such layer.
+        """
+        head = find_layer(self.model, self.layer)
+        others = {path: find_layer(self.model, path) for path in self.also}
+        self._handles = [
+            head.register_forward_pre_hook(self._goes_in, with_kwargs=True),
+            head.register_forward_hook(self._decides),
+        ]
+        for path, module in others.items():
+
+            def comes_out(module: nn.Module, args: Any, output: Any, path: str = path) -> None:
+                self._keep(path, output, module, "out of")
+
+            self._handles.append(module.register_forward_hook(comes_out))
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Leave the network without hooks of ours."""
+        for handle in self._handles:
+            handle.remove()
+
+    def expect(self, samples: int) -> None:
+        """Get ready for a forward pass over that many samples."""
+        self._captured, self._samples, self._calls = Captured(), samples, {}
+
+    def captured(self) -> Captured:
+        """What the forward pass left.
+
+        Raises:
+            UserError: A layer was not called once, or has not one row of features a sample.
+        """
+        for path, side in ((self.layer, "into"), *((path, "out of") for path in self.also)):
+            calls = self._calls.get((path, side), 0)
+            if calls == 0:
+                raise UserError(f"layer {path!r} is never called in the model's forward pass")
+            if calls > 1:
+                raise UserError(
+                    f"layer {path!r} is called {calls} times in one forward pass, so it has no one "
+                    "row of features a sample; name a layer that is called once"
+                )
+        return self._captured
+
+    def _goes_in(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self._keep(self.layer, first_argument(module, args, kwargs), module, "into")
+
+    def _decides(self, module: nn.Module, args: Any, output: Any) -> None:
+        self._captured.decided = decisions(output, self._samples)
+
+    def _keep(self, path: str, activation: Any, module: nn.Module, side: Any) -> None:
+        self._calls[path, side] = self._calls.get((path, side), 0) + 1
+        if self._calls[path, side] > 1:  # said at the end: how often it is called
+            return
+        rows = rows_of(activation, module, path, side, self._samples)
+        self._captured.rows[path, side] = rows
+
+
+def first_argument(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """What a layer was called with first, by position or by name."""
+    if args:
+        return args[0]
+    names = inspect.signature(module.forward).parameters
+    named = [kwargs[name] for name in names if name in kwargs] or list(kwargs.values())
+    return named[0] if named else None
+
+
+def decisions(logits: Any, samples: int) -> Tensor | None:
+    """(n,) int64, the class that a classifier's output decides for; None for another output.
+
+    One logit a sample is a decision between two classes, by its sign.
+    """
+    if isinstance(logits, (tuple, list)) and logits:
+        logits = logits[0]
+    if not isinstance(logits, Tensor) or not logits.is_floating_point() or logits.ndim < 2:
+        return None
+    if logits.shape[0] != samples or prod(logits.shape[2:]) != 1:
+        return None
+    logits = logits.detach().flatten(1)
+    return (logits[:, 0] > 0).long() if logits.shape[1] == 1 else logits.argmax(1)
