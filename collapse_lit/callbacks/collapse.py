@@ -8,12 +8,8 @@ from collapse_lit.callbacks.coarse_labels import Classes, check_labels
 from collapse_lit.callbacks.loaders import Loaders
 from collapse_lit.callbacks.monitor import Monitor
 from collapse_lit.features import Features
-from collapse_lit.measure.collapse.functional import (
-    MEASURES,
-    MEASURES_OF_HEAD,
-    hierarchical_collapse,
-    neural_collapse,
-)
+from collapse_lit.measure.collapse.functional import hierarchical_collapse, neural_collapse
+from collapse_lit.measure.collapse.measures import names
 from collapse_lit.measure.distributed import Group, mean_over_ranks
 from collapse_lit.measure.recovery.scoring import fine_hierarchy
 from collapse_lit.reading.batches import TakeApart
@@ -88,7 +84,7 @@ class CollapseMonitor(Monitor):
 
     def _keys_of(self, split: str) -> Iterator[str]:
         yield f"{split}/acc_coarse"
-        yield from (f"{_prefix(split)}/{key}" for key in (*MEASURES, *MEASURES_OF_HEAD))
+        yield from (f"{_prefix(split)}/{key}" for key in names())
         if split == "train":
             yield from (f"collapse_layers/{path}/nc1" for path in self.layers)
 

@@ -18,10 +18,10 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from collapse_lit.callbacks import CollapseMonitor, RecoveryMonitor
 from collapse_lit.errors import UserError
-from collapse_lit.measure.collapse.functional import MEASURES, MEASURES_OF_HEAD
+from collapse_lit.measure.collapse.measures import names
 
 X, COARSE, FINE = tensors()
-ALL = (*MEASURES, *MEASURES_OF_HEAD)
+ALL = names()
 
 
 class Counted(Net):

@@ -25,6 +25,13 @@ def values(metric: NeuralCollapse) -> dict[str, float]:
     return {key: float(value) for key, value in metric.compute().items()}
 
 
+def of_all_at_once(features: Tensor, labels: Tensor) -> dict[str, float]:
+    """What the function gives, less what takes a second look at each sample."""
+    found = neural_collapse(features, labels, 4)
+    del found["directional_cdnv"]
+    return found
+
+
 def updated(features: Tensor, labels: Tensor, batches: int) -> NeuralCollapse:
     metric = NeuralCollapse(4, 6)
     for h, y in zip(features.chunk(batches), labels.chunk(batches), strict=True):
@@ -36,7 +43,7 @@ def updated(features: Tensor, labels: Tensor, batches: int) -> NeuralCollapse:
 @pytest.mark.parametrize(("sigma", "offset"), [(1.0, 0.0), (1e-4, 100.0)])
 def test_batches_add_up_to_the_function(batches, sigma, offset):
     features, labels = planted(200, sigma, offset)
-    expected = neural_collapse(features, labels, 4)
+    expected = of_all_at_once(features, labels)
     found = values(updated(features, labels, batches))
     assert list(found) == list(expected)
     assert found == pytest.approx(expected, rel=1e-9, abs=0)
@@ -48,7 +55,7 @@ def test_states_merge():
     first.merge_state(second)
     untouched = NeuralCollapse(4, 6)
     first.merge_state(untouched)
-    assert values(first) == pytest.approx(neural_collapse(features, labels, 4), rel=1e-9, abs=0)
+    assert values(first) == pytest.approx(of_all_at_once(features, labels), rel=1e-9, abs=0)
 
 
 def test_a_checkpoint_in_the_middle_of_an_epoch(tmp_path):
@@ -69,7 +76,7 @@ def test_reset_and_copies_start_their_own_count():
     for twin in (copy.deepcopy(metric), pickle.loads(pickle.dumps(metric)), metric.clone()):
         twin.reset()
         twin.update(2 * features[:40], labels[:40])
-        assert values(twin) == pytest.approx(neural_collapse(2 * features[:40], labels[:40], 4))
+        assert values(twin) == pytest.approx(of_all_at_once(2 * features[:40], labels[:40]))
     assert values(metric) == expected
 
 
@@ -78,15 +85,15 @@ def test_forward_measures_the_batch_and_adds_it():
     metric = NeuralCollapse(4, 6)
     for h, y in zip(features.chunk(3), labels.chunk(3), strict=True):
         of_batch = {key: float(value) for key, value in metric(h, y).items()}
-        assert of_batch == pytest.approx(neural_collapse(h, y, 4), rel=1e-9)
-    assert values(metric) == pytest.approx(neural_collapse(features, labels, 4), rel=1e-9)
+        assert of_batch == pytest.approx(of_all_at_once(h, y), rel=1e-9)
+    assert values(metric) == pytest.approx(of_all_at_once(features, labels), rel=1e-9)
 
 
 def test_stays_in_float64_inside_a_bfloat16_module():
     features, labels = planted(80, 1e-4, 100.0)
     module = nn.ModuleDict({"collapse": updated(features[:40], labels[:40], 1)}).to(torch.bfloat16)
     module["collapse"].update(features[40:], labels[40:])
-    expected = neural_collapse(features, labels, 4)
+    expected = of_all_at_once(features, labels)
     assert values(module["collapse"]) == pytest.approx(expected, rel=1e-9, abs=0)
 
 

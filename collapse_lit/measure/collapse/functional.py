@@ -7,22 +7,11 @@ import torch
 from torch import Tensor
 
 from collapse_lit.measure.collapse.class_means import squared_distances
-from collapse_lit.measure.collapse.levels import Head, Level, grouped, level_measures, ungrouped
-from collapse_lit.measure.collapse.statistics import (
-    ClassMeans,
-    WithinClass,
-    class_means,
-    float64_device,
-    within_class,
-)
+from collapse_lit.measure.collapse.levels import Head, grouped, ungrouped
+from collapse_lit.measure.collapse.measures import Evidence, directional_ratios, measures
+from collapse_lit.measure.collapse.second_pass import second_pass
+from collapse_lit.measure.collapse.statistics import ClassMeans, class_means, within_class
 from collapse_lit.measure.distributed import Group
-
-# Keys of neural_collapse, and those that it has with a weight.
-MEASURES = (
-    *("nc1", "nc1_rank", "nc1_singular_ratio", "nc1_trace", "cdnv", "vci"),
-    *("nc2_equinorm", "nc2_equiangular", "nc2_etf"),
-)
-MEASURES_OF_HEAD = ("nc3", "nc4")
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +23,9 @@ class HierarchicalCollapse:
         fine: measures with respect to the fine labels, nan where a fine class has no samples; and
             ``explained``, the share in [0, 1] of the within-coarse scatter that the fine split
             explains: tr(scatter of fine means around their coarse mean) / tr(Sw of the coarse
-            labels), both ÷N, nan where Sw = 0.
+            labels), both ÷N, nan where Sw = 0; and ``directional_cdnv_siblings``, the mean of
+            ``directional_cdnv`` over the pairs inside a coarse class alone, nan without any: how
+            well a line between two such means tells their samples apart.
         distances: (F, F) float64, :func:`class_distances` of the fine classes.
     """
 
@@ -60,7 +51,8 @@ def neural_collapse(
     Features h_i in R^d, labels y_i in 0..C-1, n_c samples of class c, N in all, head W (C×d), b.
     mu_c = class mean, mu_G = mean of the class means, M = rows mu_c − mu_G,
     Sw = (1/N) Σ_i (h_i − mu_{y_i})(h_i − mu_{y_i})ᵀ, Sb = (1/C) MᵀM,
-    v_c = mean over class c of ‖h − mu_c‖². All are dimensionless and 0 at full collapse:
+    v_c = mean over class c of ‖h − mu_c‖². All are dimensionless, and 0 at full collapse where
+    nothing else is said:
 
     - ``nc1``: tr(Sw Sb⁺) / C [1], with ``nc1_rank``, the rank of M that was kept (at most C−1), and
       ``nc1_singular_ratio``, the smallest kept over the largest singular value of M. A rank below
@@ -68,8 +60,12 @@ def neural_collapse(
       part in nc1.
     - ``nc1_trace``: tr Sw / tr Sb [2]
     - ``cdnv``: mean over i≠j of (v_i + v_j) / (2‖mu_i − mu_j‖²) [3]
+    - ``directional_cdnv``: mean over i≠j of the variance of class i along mu_i − mu_j, divided by
+      ‖mu_i − mu_j‖² [8]: what of ``cdnv`` hurts a linear probe
     - ``vci``: 1 − tr((Sb+Sw)⁺ Sb) / min(d, C−1) [4]. With N − C < d it is nan: Sw then does not
       reach all directions, and the formula gives 0, full collapse, for whatever features.
+    - ``rankme``: exp(−Σ p_k log p_k), p_k = σ_k / Σσ, with σ the singular values of the features
+      as they are [9]: an effective rank in 1..d, C or C−1 at full collapse
     - ``nc2_equinorm``: std_c‖M_c‖ / mean_c‖M_c‖, population standard deviation [1]
     - ``nc2_equiangular``: mean over i≠j of |cos(M_i, M_j) + 1/(C−1)| [1]
     - ``nc2_etf``: ‖MMᵀ/‖MMᵀ‖_F − (I − 11ᵀ/C)/√(C−1)‖_F, on M [5]
@@ -98,8 +94,8 @@ def neural_collapse(
         bias: (C,) its bias; ``None`` for none.
         group: process group whose ranks hold disjoint shards of the samples, of any sizes; every
             rank gets the same numbers. ``None`` for a single process.
-        vci: Also measure ``vci``, which alone needs the d×d scatter: one GEMM over the features,
-            several times the cost of all the rest.
+        vci: Also measure ``vci`` and ``rankme``, which alone need the d×d scatter: one GEMM over
+            the features, several times the cost of all the rest.
         variants: Also return the other definitions listed above.
 
     Returns:
@@ -117,6 +113,8 @@ def neural_collapse(
         [5] Zhu et al., NeurIPS 2021, arXiv 2105.02375.
         [6] Such as nc-toolbox, https://github.com/felixsh/nc-toolbox.
         [7] Wu, Papyan, NeurIPS 2024, arXiv 2405.17767.
+        [8] Luthra, Salunkhe, Galanti 2026.
+        [9] Garrido, Balestriero, Najman, LeCun, ICML 2023, RankMe, arXiv 2210.02885.
     """
     if num_classes < 2:
         raise ValueError(f"neural collapse needs two classes or more, not {num_classes}")
@@ -124,10 +122,8 @@ def neural_collapse(
     classes.require_samples()
     head = Head.of(weight, bias, tuple(classes.means.shape))
     level = ungrouped(classes)
-    within, along, mismatch = _second_pass(
-        features, labels, classes, [level], level, head, vci, group
-    )
-    return level_measures(level, within, along[0], head, mismatch, variants=variants)
+    evidence = second_pass(features, labels, classes, [level], level, head, vci, group)
+    return measures(evidence[0], variants=variants)
 
 
 @torch.no_grad()
@@ -154,7 +150,7 @@ def hierarchical_collapse(
             coarse measures; (F, d), where F ≠ C, of the fine ones.
         bias: (C,) or (F,) its bias; ``None`` for none.
         group: process group whose ranks hold the samples; ``None`` for a single process.
-        vci: Also measure ``vci``, as for :func:`neural_collapse`.
+        vci: Also measure ``vci`` and ``rankme``, as for :func:`neural_collapse`.
 
     Raises:
         ValueError: On all ranks alike: as :func:`neural_collapse` does; for a coarse class without
@@ -171,19 +167,16 @@ def hierarchical_collapse(
     head_level = fine_level if on_fine else coarse_level
     head = Head.of(weight, bias, tuple(head_level.classes.means.shape))
 
-    within, along, mismatch = _second_pass(
+    coarse, of_fine = second_pass(
         features, fine, classes, [coarse_level, fine_level], head_level, head, vci, group
     )
-    coarse_values, fine_values = (
-        level_measures(level, within, a, head if level is head_level else None, mismatch)
-        for level, a in zip((coarse_level, fine_level), along, strict=True)
-    )
+    fine_values = measures(of_fine)
     if (classes.counts == 0).any():
         fine_values = dict.fromkeys(fine_values, math.nan)
     return HierarchicalCollapse(
-        coarse=coarse_values,
-        fine=fine_values | {"explained": coarse_level.explained(within.variances)},
-        distances=_distances(classes, within.variances),
+        coarse=measures(coarse),
+        fine=fine_values | _of_siblings(of_fine, coarse),
+        distances=_distances(classes, coarse.within.variances),
     )
 
 
@@ -214,48 +207,15 @@ def class_distances(
     return _distances(classes, within_class(features, labels, classes, group).variances)
 
 
-def _second_pass(
-    features: Tensor,
-    labels: Tensor,
-    classes: ClassMeans,
-    levels: list[Level],
-    head_level: Level,
-    head: Head | None,
-    scatter: bool,
-    group: Group,
-) -> tuple[WithinClass, list[float], float]:
-    """Residual sums; per level tr(S Sb⁺) of their scatter S; share of classifier mismatches.
-
-    The last level holds the summed classes themselves: its directions span those of the others.
-    """
-    device = float64_device(features)
-    basis = levels[-1].between
-    directions = basis.whitening  # (r, d)
-    turns = [(level.between.whitening @ basis.unwhitening).to(device) for level in levels[:-1]]
-    if head is not None:
-        directions = torch.cat([directions, head.weight])
-        at = levels.index(head_level)
-        nearest, chosen = head_level.nearest_mean(classes, device), head.on(classes, device)
-
-    def tally(y: Tensor, projected: Tensor) -> Tensor:
-        whitened, logits = projected[: basis.rank], projected[basis.rank :]
-        parts = [turn @ whitened for turn in turns] + [whitened]
-        sums = [part.square().sum() for part in parts]
-        if head is not None:
-            sums.append((nearest(parts[at], y) != chosen(logits, y)).sum().double())
-        return torch.stack(sums)
-
-    within = within_class(
-        features,
-        labels,
-        classes,
-        group,
-        directions=directions,
-        tally=tally,
-        scatter=scatter,
-    )
-    sums = within.tally.tolist()
-    return within, sums[: len(levels)], sums[-1] if head is not None else math.nan
+def _of_siblings(fine: Evidence, coarse: Evidence) -> dict[str, float]:
+    """What is said of fine classes inside their coarse one."""
+    of = coarse.level.of
+    siblings = (of[:, None] == of) & ~torch.eye(len(of), dtype=torch.bool)
+    apart = directional_ratios(fine)[siblings]
+    return {
+        "explained": coarse.level.explained(coarse.within.variances),
+        "directional_cdnv_siblings": float(apart.mean()) if siblings.any() else math.nan,
+    }
 
 
 def _distances(classes: ClassMeans, variances: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""One labelling of the samples, by the measured classes or by groups of them, and its measures."""
+"""One labelling of the samples: by the summed classes themselves, or by groups of them."""
 
 import math
 from collections.abc import Callable
@@ -7,17 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from collapse_lit.measure.collapse.class_means import (
-    EPS,
-    Between,
-    between,
-    equiangular,
-    equinorm,
-    etf_error,
-    squared_distances,
-)
-from collapse_lit.measure.collapse.statistics import ClassMeans, WithinClass
-from collapse_lit.measure.linalg import principal_axes
+from collapse_lit.measure.collapse.class_means import Between, between
+from collapse_lit.measure.collapse.statistics import ClassMeans
 
 Classifier = Callable[[Tensor, Tensor], Tensor]  # projected residuals (p, n), labels (n,) → (n,)
 
@@ -121,92 +112,3 @@ def grouped(summed: ClassMeans, of: Tensor, num_classes: int) -> Level:
     means = sums / counts.clamp(min=1)[:, None]
     spread = summed.means - means[of]
     return Level(ClassMeans(counts, means), between(means), of, summed.counts, spread)
-
-
-def level_measures(
-    level: Level,
-    within: WithinClass,
-    along: float,
-    head: Head | None = None,
-    mismatch: float = math.nan,
-    *,
-    variants: bool = False,
-) -> dict[str, float]:
-    """The measures of :func:`collapse_lit.measure.neural_collapse` at one level.
-
-    Args:
-        level: the classes.
-        within: variances of the summed classes; their pooled scatter S, if any, gives ``vci``.
-        along: tr(S Sb⁺), with this level's Sb.
-        head: the last linear layer; None leaves out what needs one.
-        mismatch: share of samples that head and nearest class mean put into different classes.
-        variants: also the other definitions in use.
-    """
-    M, rank, V = level.between.centred, level.between.rank, level.between.whitening
-    C = len(M)
-    v = level.variances(within.variances)  # (C,)
-    along += float((level.shares * (V @ level.spread.T).square().sum(dim=0)).sum())
-    along = along if rank > 0 else math.nan
-    values = {
-        "nc1": along / C,
-        "nc1_rank": float(rank),
-        "nc1_singular_ratio": level.between.singular_ratio,
-        "nc1_trace": float((level.classes.shares * v).sum() / M.square().sum() * C),
-        "cdnv": _cdnv(level.classes.means, v),
-    }
-    if within.scatter.numel() > 0:
-        enough = int(level.counts.sum()) - C >= level.classes.means.shape[1]
-        values["vci"] = _vci(level, within.scatter) if enough else math.nan
-    values |= {
-        "nc2_equinorm": equinorm(M),
-        "nc2_equiangular": equiangular(M),
-        "nc2_etf": etf_error(M @ M.T),
-    }
-    if head is not None:
-        W = head.weight
-        duality = float((W / W.norm() - M / M.norm()).norm())
-        values |= {"nc3": duality**2, "nc4": mismatch if rank > 0 else math.nan}
-    if variants:
-        values["nc1_undivided"] = along
-    if variants and head is not None:
-        values |= {
-            "nc3_unsquared": duality,
-            "nc3_etf": etf_error(W @ M.T),
-            "nc2_etf_weight": etf_error(W @ W.T),
-            "nc4_agreement": 1 - values["nc4"],
-            "nc4_bias": float((W @ level.classes.means.mean(dim=0) + head.bias).norm()),
-        }
-    return values
-
-
-def _cdnv(means: Tensor, v: Tensor) -> float:
-    """Mean over i≠j of (v_i + v_j) / (2‖mu_i − mu_j‖²)."""
-    C = len(v)
-    ratios = (v[:, None] + v) / (2 * squared_distances(means))  # (C, C)
-    return float(ratios[~torch.eye(C, dtype=torch.bool)].mean())
-
-
-def _vci(level: Level, scatter: Tensor) -> float:
-    """1 − tr((Sb+Sw)⁺ Sb) / min(d, C−1), without the cancellation of that subtraction.
-
-    With Sb = BBᵀ and G = Bᵀ Sw⁻¹ B (r×r), tr((Sb+Sw)⁺ Sb) = r − tr((I+G)⁻¹), and near collapse G is
-    large. A singular Sw is the limit of its null eigenvalues going to 0.
-    """
-    limit, rank = min(scatter.shape[0], len(level.between.centred) - 1), level.between.rank
-    spread = (level.spread * level.shares.sqrt()[:, None]).to(scatter.device)  # (K, d)
-    Sw = scatter + spread.T @ spread
-    if not Sw.isfinite().all():  # squares of the features overflow
-        return math.nan
-    B = level.between.unwhitening.to(scatter.device)  # (d, r)
-    L, failed = torch.linalg.cholesky_ex(Sw)
-    pivots = L.diagonal().square()
-    if not failed and pivots.min() > len(Sw) * EPS * pivots.max():
-        root = torch.linalg.solve_triangular(L, B, upper=False)  # (d, r), G = rootᵀ root
-    else:
-        eigenvalues, Q = principal_axes(Sw)
-        if eigenvalues[0] <= 0:  # every sample is its class mean
-            return (limit - rank) / limit
-        eigenvalues = eigenvalues.clamp(min=len(Sw) * EPS * float(eigenvalues[0]))
-        root = (Q.T @ B) / eigenvalues.sqrt()[:, None]
-    left_over = 1 / (1 + torch.linalg.eigvalsh(root.T @ root))  # (r,)
-    return (float(left_over.sum()) + (limit - rank)) / limit

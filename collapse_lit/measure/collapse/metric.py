@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 from torchmetrics import Metric
 
-from collapse_lit.measure.collapse.levels import level_measures, ungrouped
+from collapse_lit.measure.collapse.levels import ungrouped
+from collapse_lit.measure.collapse.measures import Evidence, measures
 from collapse_lit.measure.collapse.statistics import (
     ClassMeans,
     WithinClass,
@@ -22,8 +23,8 @@ class NeuralCollapse(Metric):
     Keeps, in float64, the count, mean and variance of each class and the d×d within-class scatter,
     merged pairwise (Chan, Golub, LeVeque 1979): batches, processes and checkpoints merge without
     cancellation, and agree with :func:`neural_collapse` on all features at once. A stream cannot
-    know the final means beforehand, so ``nc1`` costs the d×d scatter here; and ``nc3`` and ``nc4``,
-    which need the last linear layer and a second look at the features, are left to that function.
+    know the final means beforehand, so ``nc1`` costs the d×d scatter here. ``nc3``, ``nc4`` and
+    ``directional_cdnv`` need a second look at the features, and are left to that function.
 
     Call ``update`` for each batch and ``compute`` at the end of the epoch. ``forward`` would also
     measure each batch by itself, which needs samples of all classes in it.
@@ -82,7 +83,8 @@ class NeuralCollapse(Metric):
         classes.require_samples()
         level = ungrouped(classes)
         V = level.between.whitening  # (r, d)
-        values = level_measures(level, within, along=float((V @ within.scatter @ V.T).trace()))
+        along = float((V @ within.scatter @ V.T).trace())
+        values = measures(Evidence(level, within, along))
         zero = self.moments.new_zeros(())
         return {key: zero + value for key, value in values.items()}
 
@@ -125,5 +127,5 @@ def _unpack(moments: Tensor) -> tuple[ClassMeans, WithinClass]:
     num_classes = moments.shape[0] - moments.shape[1] + 2
     counts, squares = moments[:num_classes, 0], moments[:num_classes, 1]
     scatter = moments[num_classes:, 2:] / counts.sum()
-    within = WithinClass(squares / counts, tally=counts.new_zeros(0), scatter=scatter)
+    within = WithinClass(squares / counts, sums={}, scatter=scatter)
     return ClassMeans(counts.long(), moments[:num_classes, 2:]), within

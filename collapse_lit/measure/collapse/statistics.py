@@ -5,7 +5,7 @@ ranks only sums travel, never features: counts and sums first, then sums over ce
 Every decision to raise is taken on reduced numbers, so all ranks raise together or none does.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -18,7 +18,8 @@ from collapse_lit.measure.distributed import Group, rank_and_size, sum_over_rank
 CPU_BLOCK = 2**19  # for each thread, of up to 8
 GPU_BLOCK = 2**24
 
-Tally = Callable[[Tensor, Tensor], Tensor]
+# A block's labels (n,) and projected residuals (p, n) → float64 sums over its samples.
+Sum = Callable[[Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -51,13 +52,13 @@ class WithinClass:
 
     Attributes:
         variances: (K,) float64, v_k = mean of ‖e‖² over class k; nan without samples. On the CPU.
-        tally: (t,) float64, the caller's own sums divided by N. On the CPU.
+        sums: The caller's own sums by name, float64. On the CPU.
         scatter: (d, d) float64, Sw = (1/N) Σ eeᵀ, or (0, 0) where not asked for. On the features'
             device.
     """
 
     variances: Tensor
-    tally: Tensor
+    sums: Mapping[str, Tensor]
     scatter: Tensor
 
 
@@ -95,7 +96,7 @@ def within_class(
     group: Group,
     *,
     directions: Tensor | None = None,
-    tally: Tally | None = None,
+    sums: Mapping[str, Sum] | None = None,
     scatter: bool = False,
 ) -> WithinClass:
     """Second pass: sums over the residuals e = h − mu of each sample.
@@ -105,9 +106,9 @@ def within_class(
         labels: (n_local,).
         classes: what :func:`class_means` gave for the same samples.
         group: the same process group.
-        directions: (p, d) float64 to project the residuals on.
-        tally: Function of a block's labels (n,) and projected residuals (p, n) that gives (t,)
-            float64 sums over its samples.
+        directions: (p, d) float64 to project the residuals on, for the sums.
+        sums: Functions of a block's labels (n,) and projected residuals (p, n) that give float64
+            sums over its samples, each of a shape of its own.
         scatter: Also the d×d within-class scatter, for one more GEMM over the features.
     """
     features, labels = _ready(features, labels)
@@ -115,27 +116,38 @@ def within_class(
     squares = means.new_zeros(len(means))
     size = features.shape[1] if scatter else 0
     product = means.new_zeros(size, size)
-    tallied = means.new_zeros(0)
-    if tally is not None and directions is not None:
-        p = len(directions)
-        # MKL's narrow float64 GEMM is a fifth faster where p is a multiple of 8.
-        directions = nn.functional.pad(directions.to(means.device), (0, 0, 0, -p % 8))
-        # A block of no samples has the shape of the sums: ranks without samples reduce it too.
-        tallied = tally(labels[:0], means.new_zeros(p, 0))
+    wanted: Mapping[str, Sum] = sums or {}
+    if directions is None:
+        directions = means.new_zeros(0, features.shape[1])
+    p = len(directions)
+    # MKL's narrow float64 GEMM is a fifth faster where p is a multiple of 8.
+    directions = nn.functional.pad(directions.to(means.device), (0, 0, 0, -p % 8))
+    # A block of no samples has the shape of the sums: ranks without samples reduce them too.
+    nothing = means.new_zeros(p, 0)
+    summed = {name: sum_of(labels[:0], nothing) for name, sum_of in wanted.items()}
     own_means = _buffer(features)
     for e, y in _blocks(features, labels):
         e -= torch.index_select(means, 0, y, out=own_means[: len(y)])  # (n, d) residuals
-        if tally is not None and directions is not None:
-            tallied = tallied + tally(y, (directions @ e.T)[:p])
+        if wanted:
+            projected = (directions @ e.T)[:p]
+            summed = {name: summed[name] + wanted[name](y, projected) for name in wanted}
         if scatter:
             product.addmm_(e.T, e)
         squares.index_add_(0, y, e.norm(dim=1).square())
 
-    total = classes.counts.sum()
-    sums = sum_over_ranks(torch.cat([squares, tallied]), group).cpu()
+    flat = [squares, *(part.flatten() for part in summed.values())]
+    reduced = sum_over_ranks(torch.cat(flat), group).cpu().split([len(part) for part in flat])
     if scatter:
+        total = classes.counts.sum()
         product = sum_over_ranks(product, group) / total.to(product.device)
-    return WithinClass(sums[: len(means)] / classes.counts, sums[len(means) :] / total, product)
+    return WithinClass(
+        reduced[0] / classes.counts,
+        {
+            name: part.view(summed[name].shape)
+            for name, part in zip(summed, reduced[1:], strict=True)
+        },
+        product,
+    )
 
 
 def float64_device(features: Tensor) -> torch.device:

@@ -1,0 +1,292 @@
+"""The measures of neural collapse, one function each, by the name that they are logged under.
+
+A new one is a function of :class:`Evidence` with ``@measure()`` before it, and a row in
+``collapse_lit.metrics``; definitions and sources are in :func:`neural_collapse`'s docstring.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from collapse_lit.measure.collapse.class_means import (
+    EPS,
+    equiangular,
+    equinorm,
+    etf_error,
+    squared_distances,
+)
+from collapse_lit.measure.collapse.levels import Head, Level
+from collapse_lit.measure.collapse.statistics import WithinClass
+from collapse_lit.measure.linalg import principal_axes
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """What is known of one level, of C classes in d dimensions; float64, the same on every rank.
+
+    Attributes:
+        level: The classes, and the K summed classes that they consist of.
+        within: Variances of the summed classes and, where asked for, their pooled scatter S.
+        along: tr(S Sb⁺), with this level's Sb.
+        toward: (K, C), mean over summed class k of ((mu_j − mu_c) · e)², with c the class of k and
+            e the residual around the mean of k; None where it was not summed.
+        head: The last linear layer; None without one.
+        mismatch: Share of samples that head and nearest class mean put into different classes.
+    """
+
+    level: Level
+    within: WithinClass
+    along: float
+    toward: Tensor | None = None
+    head: Head | None = None
+    mismatch: float = math.nan
+
+    @property
+    def centred(self) -> Tensor:
+        """(C, d) class means around their mean, M."""
+        return self.level.between.centred
+
+    @property
+    def variances(self) -> Tensor:
+        """(C,) mean of ‖h − mu_c‖² over each class."""
+        return self.level.variances(self.within.variances)
+
+    def within_scatter(self) -> Tensor:
+        """(d, d) Sw of this level, on the device of the features."""
+        level, scatter = self.level, self.within.scatter
+        spread = (level.spread * level.shares.sqrt()[:, None]).to(scatter.device)  # (K, d)
+        return scatter + spread.T @ spread
+
+
+Needs = Literal["means", "scatter", "toward", "head"]
+Measure = Callable[[Evidence], float]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A measure and what it needs beside means and variances."""
+
+    function: Measure
+    needs: Needs
+    variant: bool
+
+
+REGISTRY: dict[str, Entry] = {}
+
+
+def measure(needs: Needs = "means", variant: bool = False) -> Callable[[Measure], Measure]:
+    """Enter a function under its name, for every level of every split.
+
+    Args:
+        needs: "scatter" (Sw, d×d), "toward", "head", or nothing beside "means".
+        variant: Another definition in use, measured only where variants are asked for.
+    """
+
+    def enter(function: Measure) -> Measure:
+        REGISTRY[function.__name__] = Entry(function, needs, variant)
+        return function
+
+    return enter
+
+
+def measures(of: Evidence, *, variants: bool = False) -> dict[str, float]:
+    """All measures that the evidence allows, by name."""
+    there = {
+        "means": True,
+        "scatter": of.within.scatter.numel() > 0,
+        "toward": of.toward is not None,
+        "head": of.head is not None,
+    }
+    return {
+        name: entry.function(of)
+        for name, entry in REGISTRY.items()
+        if there[entry.needs] and (variants or not entry.variant)
+    }
+
+
+def names() -> tuple[str, ...]:
+    """The measures that a monitor logs, in order."""
+    return tuple(name for name, entry in REGISTRY.items() if not entry.variant)
+
+
+@measure()
+def nc1(of: Evidence) -> float:
+    """tr(Sw Sb⁺) / C."""
+    return nc1_undivided(of) / len(of.centred)
+
+
+@measure()
+def nc1_rank(of: Evidence) -> float:
+    """Rank of M that was kept."""
+    return float(of.level.between.rank)
+
+
+@measure()
+def nc1_singular_ratio(of: Evidence) -> float:
+    """Smallest kept over largest singular value of M."""
+    return of.level.between.singular_ratio
+
+
+@measure()
+def nc1_trace(of: Evidence) -> float:
+    """Tr Sw / tr Sb."""
+    M = of.centred
+    return float((of.level.classes.shares * of.variances).sum() / M.square().sum() * len(M))
+
+
+@measure()
+def cdnv(of: Evidence) -> float:
+    """Mean over i≠j of (v_i + v_j) / (2‖mu_i − mu_j‖²)."""
+    v = of.variances
+    ratios = (v[:, None] + v) / (2 * squared_distances(of.level.classes.means))  # (C, C)
+    return _mean_of_pairs(ratios)
+
+
+@measure("toward")
+def directional_cdnv(of: Evidence) -> float:
+    """Mean over i≠j of the variance of class i along mu_i − mu_j, ÷ ‖mu_i − mu_j‖²."""
+    return _mean_of_pairs(directional_ratios(of))
+
+
+def directional_ratios(of: Evidence) -> Tensor:
+    """(C, C) variance of class i along mu_i − mu_j, ÷ ‖mu_i − mu_j‖²; nan on the diagonal."""
+    assert of.toward is not None
+    level, C = of.level, len(of.centred)
+    products = level.spread @ of.centred.T  # (K, C) mu_j · (mean of k − mu_c)
+    spread = products - products.gather(1, level.of[:, None])
+    squares = level.counts[:, None] * (of.toward + spread.square())
+    squares = squares.where(level.counts[:, None] > 0, 0.0)
+    sums = squares.new_zeros(C, C).index_add_(0, level.of, squares)
+    variances = sums / level.classes.counts[:, None]  # times ‖mu_i − mu_j‖²
+    return variances / squared_distances(level.classes.means).square()
+
+
+def _mean_of_pairs(ratios: Tensor) -> float:
+    return float(ratios[~torch.eye(len(ratios), dtype=torch.bool)].mean())
+
+
+@measure("scatter")
+def vci(of: Evidence) -> float:
+    """1 − tr((Sb+Sw)⁺ Sb) / min(d, C−1); nan where Sw does not reach all directions."""
+    level = of.level
+    reached = int(level.counts.sum()) - len(of.centred) >= level.classes.means.shape[1]
+    return _vci(level, of.within_scatter()) if reached else math.nan
+
+
+@measure("scatter")
+def rankme(of: Evidence) -> float:
+    """Exp of the entropy of the features' singular values, as shares of their sum."""
+    Sw = of.within_scatter()
+    if not Sw.isfinite().all():
+        return math.nan
+    means = of.level.classes.means * of.level.classes.shares.sqrt()[:, None]
+    eigenvalues, Q = principal_axes(Sw)
+    kept = eigenvalues > len(Sw) * EPS * eigenvalues[0]  # the others are rounding errors
+    axes = Q[:, kept].T * eigenvalues[kept].sqrt()[:, None]
+    # The mean of hhᵀ is RᵀR. Its eigenvalues would lose half of the digits of small σ beside large.
+    R = torch.cat([axes, means.to(Sw.device)])
+    singular = torch.linalg.svdvals(R)
+    return float(torch.special.entr(singular / singular.sum()).sum().exp())
+
+
+@measure()
+def nc2_equinorm(of: Evidence) -> float:
+    """std_c‖M_c‖ / mean_c‖M_c‖."""
+    return equinorm(of.centred)
+
+
+@measure()
+def nc2_equiangular(of: Evidence) -> float:
+    """Mean over i≠j of |cos(M_i, M_j) + 1/(C−1)|."""
+    return equiangular(of.centred)
+
+
+@measure()
+def nc2_etf(of: Evidence) -> float:
+    """Distance of MMᵀ, normalised, from that of a simplex equiangular tight frame."""
+    return etf_error(of.centred @ of.centred.T)
+
+
+@measure("head")
+def nc3(of: Evidence) -> float:
+    """‖W/‖W‖_F − M/‖M‖_F‖²_F."""
+    return nc3_unsquared(of) ** 2
+
+
+@measure("head")
+def nc4(of: Evidence) -> float:
+    """Share of samples that head and nearest class mean put into different classes."""
+    return of.mismatch if of.level.between.rank > 0 else math.nan
+
+
+@measure(variant=True)
+def nc1_undivided(of: Evidence) -> float:
+    """tr(Sw Sb⁺)."""
+    level, V = of.level, of.level.between.whitening
+    spread = float((level.shares * (V @ level.spread.T).square().sum(dim=0)).sum())
+    return of.along + spread if level.between.rank > 0 else math.nan
+
+
+@measure("head", variant=True)
+def nc3_unsquared(of: Evidence) -> float:
+    """‖W/‖W‖_F − M/‖M‖_F‖_F."""
+    W, M = _weight(of), of.centred
+    return float((W / W.norm() - M / M.norm()).norm())
+
+
+@measure("head", variant=True)
+def nc3_etf(of: Evidence) -> float:
+    """Distance of WMᵀ, normalised, from that of a simplex equiangular tight frame."""
+    return etf_error(_weight(of) @ of.centred.T)
+
+
+@measure("head", variant=True)
+def nc2_etf_weight(of: Evidence) -> float:
+    """``nc2_etf`` of W in place of M."""
+    return etf_error(_weight(of) @ _weight(of).T)
+
+
+@measure("head", variant=True)
+def nc4_agreement(of: Evidence) -> float:
+    """1 − nc4."""
+    return 1 - nc4(of)
+
+
+@measure("head", variant=True)
+def nc4_bias(of: Evidence) -> float:
+    """‖W mu_G + b‖, in units of the logits."""
+    assert of.head is not None
+    return float((_weight(of) @ of.level.classes.means.mean(dim=0) + of.head.bias).norm())
+
+
+def _weight(of: Evidence) -> Tensor:
+    assert of.head is not None
+    return of.head.weight
+
+
+def _vci(level: Level, Sw: Tensor) -> float:
+    """1 − tr((Sb+Sw)⁺ Sb) / min(d, C−1), without the cancellation of that subtraction.
+
+    With Sb = BBᵀ and G = Bᵀ Sw⁻¹ B (r×r), tr((Sb+Sw)⁺ Sb) = r − tr((I+G)⁻¹), and near collapse G is
+    large. A singular Sw is the limit of its null eigenvalues going to 0.
+    """
+    limit, rank = min(len(Sw), len(level.between.centred) - 1), level.between.rank
+    if not Sw.isfinite().all():  # squares of the features overflow
+        return math.nan
+    B = level.between.unwhitening.to(Sw.device)  # (d, r)
+    L, failed = torch.linalg.cholesky_ex(Sw)
+    pivots = L.diagonal().square()
+    if not failed and pivots.min() > len(Sw) * EPS * pivots.max():
+        root = torch.linalg.solve_triangular(L, B, upper=False)  # (d, r), G = rootᵀ root
+    else:
+        eigenvalues, Q = principal_axes(Sw)
+        if eigenvalues[0] <= 0:  # every sample is its class mean
+            return (limit - rank) / limit
+        eigenvalues = eigenvalues.clamp(min=len(Sw) * EPS * float(eigenvalues[0]))
+        root = (Q.T @ B) / eigenvalues.sqrt()[:, None]
+    left_over = 1 / (1 + torch.linalg.eigvalsh(root.T @ root))  # (r,)
+    return (float(left_over.sum()) + (limit - rank)) / limit
