@@ -90,8 +90,9 @@ format: setup  ## put style right
 bench: setup  ## measure speed: ratios between ways to do the same, from one run
 	@for script in benchmarks/*.py; do $(BIN)/python $$script; done
 
-results: setup  ## rebuild the tables and figures of results/README.md from results/runs
+results: setup  ## rebuild results/README.md with its figures from results/runs, and docs/metrics.md
 	$(BIN)/python results/build.py $(ARGS)
+	$(BIN)/python -m collapse_lit.metrics > docs/metrics.md
 
 clean:  ## remove the virtual environment and caches; runs/ and data/ stay
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache build *.egg-info

@@ -37,13 +37,14 @@ def unread_wandb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pa
     """
     import wandb
 
+    wandb.teardown()  # first, so that no dead service of W&B's is put back into the environment
+    os.environ.pop("WANDB_SERVICE", None)
     for name in [name for name in os.environ if name.startswith("WANDB") or name == "NETRC"]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("WANDB_MODE", "")  # so that what Lightning makes of it does not stay
     monkeypatch.delenv("WANDB_MODE")
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
-    wandb.teardown()
     yield tmp_path
     wandb.teardown()
 

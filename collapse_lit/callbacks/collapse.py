@@ -12,6 +12,7 @@ from collapse_lit.measure.collapse.functional import hierarchical_collapse, neur
 from collapse_lit.measure.collapse.measures import names
 from collapse_lit.measure.distributed import Group, mean_over_ranks
 from collapse_lit.measure.recovery.scoring import fine_hierarchy
+from collapse_lit.metrics import NC1
 from collapse_lit.reading.batches import TakeApart
 
 
@@ -42,7 +43,7 @@ class CollapseMonitor(Monitor):
             history, and a cluster for each sample. Figures also go to W&B and TensorBoard.
     """
 
-    shown_in_progress_bar = ("collapse/nc1",)
+    shown_in_progress_bar = (NC1,)
 
     def __init__(
         self,

@@ -23,6 +23,7 @@ from collapse_lit.measure.recovery.scoring import (
     fine_hierarchy,
     score_recovery,
 )
+from collapse_lit.metrics import HEADLINE, SEPARATION, SILHOUETTE, STABILITY
 from collapse_lit.reading.batches import TakeApart
 
 # Samples in the scatter picture of all coarse classes together: enough to see, cheap to keep.
@@ -62,7 +63,7 @@ class RecoveryMonitor(Monitor):
         report: As for :class:`CollapseMonitor`.
     """
 
-    shown_in_progress_bar = ("recovery/clp_test",)
+    shown_in_progress_bar = (HEADLINE,)
 
     def __init__(
         self,
@@ -134,9 +135,9 @@ class RecoveryMonitor(Monitor):
             **scatter_points(replace(train, coarse=labels), found, group),
         }
         values = {
-            "recovery/separation": found.separation,
-            "recovery/stability": found.stability,
-            "recovery/silhouette": found.silhouette,
+            SEPARATION: found.separation,
+            STABILITY: found.stability,
+            SILHOUETTE: found.silhouette,
         }
         known = labelled(train)
         if known is not None:

@@ -1,36 +1,45 @@
 """A run beside its controls: one table and one figure, from their summaries alone."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
-from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from collapse_lit.compare.table import markdown_table, terminal_table
+from collapse_lit.metrics import (
+    BY_KEY,
+    CEILING,
+    CHANCE,
+    FLOOR,
+    HEADLINE,
+    INSIDE,
+    RAW,
+    TEST_ACCURACY,
+    columns,
+)
 from collapse_lit.report.curves import BLUE, GREY, ORANGE, RED
 from collapse_lit.report.figures import save_figure
 from collapse_lit.report.terminal import number
 from collapse_lit.tracking.run_directory import Row, RunDirectory, write_json, write_whole
 
-COLUMNS: Sequence[tuple[str, str]] = (
-    ("test/acc_coarse", "accuracy, test"),
-    ("recovery/acc_raw", "raw, train"),
-    ("recovery/acc", "recovered, train"),
-    ("recovery/floor", "floor, test"),
-    ("recovery/clp_test", "recovered, test"),
-    ("recovery/probe_test", "ceiling, test"),
-    ("recovery/clp_test_inside", "inside, test"),
-    ("above_chance", "above chance"),
-    ("recovery/separation", "separation"),
-    ("recovery/stability", "stability"),
-    ("collapse/nc1", "NC1"),
-)
+ABOVE_CHANCE = "above_chance"
+
+
+def _columns() -> Iterator[tuple[str, str]]:
+    for key, title in columns("controls").items():
+        yield key, title
+        if key == INSIDE:
+            yield ABOVE_CHANCE, "above chance"
+
+
+COLUMNS = dict(_columns())
 
 NOTE = """\
-Last epoch. *accuracy*: of the network's own head on the classes it was trained on (shuffled: on the
+Last epoch. *test acc*: of the network's own head on the classes it was trained on (shuffled: on the
 true coarse ones). *raw*: k-means on the raw features. *recovered, test*: the probe on clusters must
 name the fine class, and so the coarse one too. *inside*: the share of right answers among the test
 images that it puts into their true coarse class; *above chance*: the same with an even guess there
@@ -51,9 +60,9 @@ def build_controls(run_dir: Path, meanings: Mapping[str, str], console: Console)
     rows = read_controls(run_dir, list(meanings))
     write_json(run_dir / "controls.json", rows)
     said = "".join(f"- *{row['control']}*: {meanings[row['control']]}\n" for row in rows)
-    write_whole(run_dir / "controls.md", f"{markdown_table(rows)}\n{said}\n{NOTE}".encode())
+    write_whole(run_dir / "controls.md", f"{in_markdown(rows)}\n{said}\n{NOTE}".encode())
     save_figure(controls_figure(rows), run_dir / "figures" / "controls.png")
-    console.print(terminal_table(rows))
+    console.print(_in_terminal(rows))
     for name in ("controls.md", "controls.json", "figures/controls.png"):
         console.print(run_dir / name, highlight=False)
 
@@ -75,52 +84,45 @@ def read_controls(run_dir: Path, names: Sequence[str]) -> list[Row]:
 
 
 def _comparable(summary: Row) -> Row:
-    row = {key: summary.get(key) for key in ("epoch", *(key for key, _ in COLUMNS))}
-    chance, inside = summary.get("recovery/chance"), row["recovery/clp_test_inside"]
+    row = {key: summary.get(key) for key in ("epoch", *COLUMNS)}
+    chance, inside = summary.get(CHANCE), row[INSIDE]
     if chance == 1:
         return {key: None if key.startswith("recovery/") else row[key] for key in row}
     if chance is not None and inside is not None:
-        row["above_chance"] = (inside - chance) / (1 - chance)
+        row[ABOVE_CHANCE] = (inside - chance) / (1 - chance)
     return row
 
 
-def markdown_table(rows: Sequence[Row]) -> str:
+def in_markdown(rows: Sequence[Row]) -> str:
     """The rows as a Markdown table."""
-    lines = [["", *(title for _, title in COLUMNS)], ["---", *["---:"] * len(COLUMNS)]]
-    lines += [[row["control"], *_values(row)] for row in rows]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    return markdown_table(list(COLUMNS.values()), ([row["control"], *_values(row)] for row in rows))
 
 
-def terminal_table(rows: Sequence[Row]) -> Table:
+def _in_terminal(rows: Sequence[Row]) -> Table:
     """The rows turned by a quarter: a measure a line, so that all controls fit 80 columns."""
-    table = Table("", *(row["control"] for row in rows), box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for column in table.columns[1:]:
-        column.justify = "right"
     values = [_values(row) for row in rows]
-    for (_, title), *line in zip(COLUMNS, *values, strict=True):
-        table.add_row(title, *line)
-    return table
+    lines = ([title, *line] for title, *line in zip(COLUMNS.values(), *values, strict=True))
+    return terminal_table([row["control"] for row in rows], lines)
 
 
 def _values(row: Row) -> list[str]:
-    return [number(row[key]) for key, _ in COLUMNS]
+    return [number(row[key]) for key in COLUMNS]
 
 
 def controls_figure(rows: Sequence[Row]) -> Figure:
     """One horizontal row a control: floor, raw k-means, recovered, ceiling."""
     figure = Figure(figsize=(8, 1.6 + 0.45 * len(rows)), layout="constrained")
     axes = figure.add_subplot()
-    own = [row["test/acc_coarse"] if row["recovery/clp_test"] is None else None for row in rows]
+    own = [row[TEST_ACCURACY] if row[HEADLINE] is None else None for row in rows]
+    shown = [
+        (BY_KEY[key].label, [row[key] for row in rows], colour, marker)
+        for key, colour, marker in (
+            *((FLOOR, GREY, "|"), (CEILING, GREY, "D")),
+            *((RAW, ORANGE, "x"), (HEADLINE, BLUE, "o")),
+        )
+    ]
     for label, values, colour, marker in (
-        ("floor: random clusters, test", _column(rows, "recovery/floor"), GREY, "|"),
-        (
-            "ceiling: probe on true fine labels, test",
-            _column(rows, "recovery/probe_test"),
-            GREY,
-            "D",
-        ),
-        ("k-means on raw features, train", _column(rows, "recovery/acc_raw"), ORANGE, "x"),
-        ("recovered, test", _column(rows, "recovery/clp_test"), BLUE, "o"),
+        *shown,
         ("the network's own accuracy, test", own, RED, "*"),
     ):
         known = [(value, place) for place, value in enumerate(values) if value is not None]
@@ -132,7 +134,3 @@ def controls_figure(rows: Sequence[Row]) -> Figure:
     figure.legend(loc="outside lower center", ncols=2, fontsize=8)
     axes.set_title("Fine classes recovered, beside the controls")
     return figure
-
-
-def _column(rows: Sequence[Row], key: str) -> list[float | None]:
-    return [row[key] for row in rows]

@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from collapse_lit.compare.grid_rows import COLUMNS, MARKS, NOTE
+from collapse_lit.compare.grid_rows import COLUMNS, MARKS, NOTE, marks, texts
+from collapse_lit.metrics import HEADLINE
 from collapse_lit.pages import write_page
 from collapse_lit.pages.names import categories, plain
-from collapse_lit.report.terminal import number
 from collapse_lit.tracking.run_directory import Row, RunDirectory
 
-PANELS = (("recovery/clp_test", "recovered, test"), ("score", "label-free score"))
+PANELS = (HEADLINE, "score")
 
 
 def write_grid_page(
@@ -30,30 +30,23 @@ def write_grid_page(
         "name": run_dir.resolve().name,
         "rows": rows,
         "links": links,
-        "titles": [title for _, title in COLUMNS],
-        "cells": {row["cell"]: _texts(row) for row in rows},
-        "marks": {row["cell"]: _marks(row) for row in rows},
+        "titles": list(COLUMNS.values()),
+        "cells": {row["cell"]: texts(row) for row in rows},
+        "marks": {row["cell"]: marks(row) for row in rows},
         "chosen": next((row for row in rows if row["chosen"]), None),
         "best": next((row for row in rows if row["best"]), None),
         "total": len(names),
         "note": NOTE,
+        "headline": HEADLINE,
         "heat_maps": list(_heat_maps(rows, names, axes, links)) if len(axes) == 2 else [],
         "sprite": None,
     }
-    write_page(run_dir / "report.html", "collapse_lit.report", "grid.html.jinja", values)
+    write_page(run_dir / "report.html", "collapse_lit.compare", "grid.html.jinja", values)
 
 
 def _link(run_dir: Path, cell: str) -> str | None:
     """Where the cell's own page is, seen from the grid's; None where there is none."""
     return f"./{quote(cell)}/report.html" if RunDirectory(run_dir / cell).report.exists() else None
-
-
-def _marks(row: Row) -> str:
-    return "".join(mark for key, mark in MARKS.items() if row[key])
-
-
-def _texts(row: Row) -> list[str]:
-    return [str(row[key]) if key == "epoch" else number(row[key]) for key, _ in COLUMNS]
 
 
 def _heat_maps(
@@ -69,17 +62,17 @@ def _heat_maps(
 
     (down, downs), (across, acrosses) = ((key, [str(v) for v in axes[key]]) for key in axes)
     by_name = {row["cell"]: row for row in rows}
-    nothing = dict.fromkeys((*MARKS, *(key for key, _ in PANELS)))
+    nothing = dict.fromkeys((*MARKS, *PANELS))
     table = [by_name.get(name, nothing) for name in names]
 
     def turned(values: Sequence[Any]) -> list[list[Any]]:
         return [list(values[i : i + len(acrosses)]) for i in range(0, len(values), len(acrosses))]
 
-    for key, title in PANELS:
-        values = [row[key] for row in table]
+    for key in PANELS:
+        title, values = COLUMNS[key], [row[key] for row in table]
         if all(value is None for value in values):
             continue
-        texts = ["" if row[key] is None else f"{row[key]:.3f} {_marks(row)}" for row in table]
+        texts = ["" if row[key] is None else f"{row[key]:.3f} {marks(row)}" for row in table]
         heat = go.Heatmap(
             z=turned(values),
             x=categories(acrosses),

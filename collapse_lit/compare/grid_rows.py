@@ -4,19 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from collapse_lit.measure.recovery.epoch import epoch_score, select_epoch
+from collapse_lit.metrics import HEADLINE, columns
+from collapse_lit.report.terminal import number
 from collapse_lit.tracking.run_directory import Row, RunDirectory
 
-COLUMNS: Sequence[tuple[str, str]] = (
-    ("epoch", "epoch"),
-    ("test/acc_coarse", "coarse, test"),
-    ("collapse/nc1", "NC1"),
-    ("recovery/acc_raw", "raw, train"),
-    ("recovery/acc", "recovered, train"),
-    ("recovery/floor", "floor, test"),
-    ("recovery/clp_test", "recovered, test"),
-    ("recovery/probe_test", "ceiling, test"),
-    ("score", "label-free score"),
-)
+COLUMNS = {"epoch": "epoch", **columns("grid"), "score": "label-free score"}
 MARKS = {"chosen": "●", "best": "★"}
 NOTE = """\
 Each cell at the epoch chosen without fine labels. ● the cell chosen by the same rule, (separation +
@@ -37,7 +29,7 @@ def read_cells(run_dir: Path, names: Sequence[str]) -> list[Row]:
         history = RunDirectory(run_dir / name).read_history()
         if history:
             rows.append({"cell": name, **_comparable(history)})
-    for mark, key in (("chosen", "score"), ("best", "recovery/clp_test")):
+    for mark, key in (("chosen", "score"), ("best", HEADLINE)):
         known = [row for row in rows if row[key] is not None]
         first = max(known, key=lambda row: row[key]) if known else None
         for row in rows:
@@ -48,6 +40,16 @@ def read_cells(run_dir: Path, names: Sequence[str]) -> list[Row]:
 def _comparable(history: Sequence[Row]) -> Row:
     selected = select_epoch(history)
     if selected is None:
-        return {key: history[-1].get(key) for key, _ in COLUMNS}
+        return {key: history[-1].get(key) for key in COLUMNS}
     row = next(row for row in history if row["epoch"] == selected["epoch"])
-    return {**{key: row.get(key) for key, _ in COLUMNS}, "score": epoch_score(row)}
+    return {**{key: row.get(key) for key in COLUMNS}, "score": epoch_score(row)}
+
+
+def marks(row: Row) -> str:
+    """The marks of a cell, in one word."""
+    return "".join(mark for key, mark in MARKS.items() if row[key])
+
+
+def texts(row: Row) -> list[str]:
+    """A cell's values, one for each of :data:`COLUMNS`."""
+    return [str(row[key]) if key == "epoch" else number(row[key]) for key in COLUMNS]

@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 import yaml
 from matplotlib.figure import Figure
-from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from collapse_lit.compare.grid_page import write_grid_page
-from collapse_lit.compare.grid_rows import COLUMNS, MARKS, NOTE, read_cells
+from collapse_lit.compare.grid_rows import COLUMNS, MARKS, NOTE, marks, read_cells, texts
+from collapse_lit.compare.table import markdown_table, terminal_table
+from collapse_lit.metrics import HEADLINE, shown_in
 from collapse_lit.report.curves import RED
 from collapse_lit.report.figures import save_figure
 from collapse_lit.report.terminal import number
@@ -33,16 +34,16 @@ def build_grid(run_dir: Path, names: Sequence[str]) -> None:
         console.print(f"Nothing was measured below {run_dir} yet.", highlight=False)
         return
     write_json(run_dir / "grid.json", rows)
-    write_whole(run_dir / "grid.md", f"{markdown_table(rows)}\n{NOTE}".encode())
+    write_whole(run_dir / "grid.md", f"{in_markdown(rows)}\n{NOTE}".encode())
     written = ["grid.md", "grid.json"]
     values = yaml.safe_load((run_dir / SWEEP).read_text())["parameters"]
     axes = {option: parameter["values"] for option, parameter in values.items()}
-    if len(axes) == 2 and any(row["recovery/clp_test"] is not None for row in rows):
+    if len(axes) == 2 and any(row[HEADLINE] is not None for row in rows):
         save_figure(grid_figure(rows, names, axes), run_dir / "figures" / "grid.png")
         written.append("figures/grid.png")
     write_grid_page(run_dir, rows, names, axes)
     written.append("report.html")
-    console.print(terminal_table(rows))
+    console.print(_in_terminal(rows))
     console.print("● chosen without fine labels  ★ most recovered on test", highlight=False)
     if len(rows) < len(names):
         console.print(f"{len(rows)} of {len(names)} cells have been measured", highlight=False)
@@ -50,32 +51,20 @@ def build_grid(run_dir: Path, names: Sequence[str]) -> None:
         console.print(str(run_dir / name), highlight=False, soft_wrap=True)
 
 
-def markdown_table(rows: Sequence[Row]) -> str:
+def in_markdown(rows: Sequence[Row]) -> str:
     """The rows as a Markdown table."""
-    lines = [["", *(title for _, title in COLUMNS)], ["---", *["---:"] * len(COLUMNS)]]
-    lines += [[_marked(row), *_values(row)] for row in rows]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    return markdown_table(list(COLUMNS.values()), ([_marked(row), *texts(row)] for row in rows))
 
 
-def terminal_table(rows: Sequence[Row]) -> Table:
+def _in_terminal(rows: Sequence[Row]) -> Table:
     """The rows with the measures that decide."""
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    shown = ("test/acc_coarse", "collapse/nc1", "recovery/clp_test", "recovery/probe_test", "score")
-    table.add_column("cell", no_wrap=True)
-    for key, title in COLUMNS:
-        if key in shown:
-            table.add_column(title, justify="right")
-    for row in rows:
-        table.add_row(_marked(row), *(number(row[key]) for key, _ in COLUMNS if key in shown))
-    return table
+    shown = {key: COLUMNS[key] for key in (*(m.key for m in shown_in("grid in terminal")), "score")}
+    lines = ([_marked(row), *(number(row[key]) for key in shown)] for row in rows)
+    return terminal_table(list(shown.values()), lines, first="cell")
 
 
 def _marked(row: Row) -> str:
     return " ".join([row["cell"], *(mark for key, mark in MARKS.items() if row[key])])
-
-
-def _values(row: Row) -> list[str]:
-    return [str(row[key]) if key == "epoch" else number(row[key]) for key, _ in COLUMNS]
 
 
 def grid_figure(
@@ -88,8 +77,7 @@ def grid_figure(
     by_name = {row["cell"]: row for row in rows}
     cells = [by_name.get(name) for name in names]  # the second option runs first
     figure = Figure(figsize=(9, 1.6 + 0.8 * len(downs)), layout="constrained")
-    panels = (("recovery/clp_test", "recovered, test"), ("score", "label-free score"))
-    for plot, (key, title) in zip(figure.subplots(1, 2), panels, strict=True):
+    for plot, key in zip(figure.subplots(1, 2), (HEADLINE, "score"), strict=True):
         known = [np.nan if cell is None or cell[key] is None else cell[key] for cell in cells]
         values = np.array(known, dtype=float).reshape(len(downs), len(acrosses))
         image = plot.imshow(values, cmap="viridis", aspect="auto")
@@ -98,14 +86,20 @@ def grid_figure(
             if cell is None:
                 continue
             y, x = divmod(place, len(acrosses))
-            marks = "".join(mark for name, mark in MARKS.items() if cell[name])
             text = plot.text(
-                x, y, f"{number(cell[key])} {marks}".strip(), ha="center", va="center", color="w"
+                x,
+                y,
+                f"{number(cell[key])} {marks(cell)}".strip(),
+                ha="center",
+                va="center",
+                color="w",
             )
-            text.set_bbox({"facecolor": RED if marks else "k", "alpha": 0.55, "lw": 0, "pad": 2})
+            text.set_bbox(
+                {"facecolor": RED if marks(cell) else "k", "alpha": 0.55, "lw": 0, "pad": 2}
+            )
         plot.set_xticks(range(len(acrosses)), [str(value) for value in acrosses])
         plot.set_yticks(range(len(downs)), [str(value) for value in downs])
         plot.set(xlabel=across.split(".")[-1].replace("_", " "), ylabel=down.split(".")[-1])
-        plot.set_title(title)
+        plot.set_title(COLUMNS[key])
     figure.suptitle("● chosen without fine labels   ★ most recovered on test", fontsize=10)
     return figure

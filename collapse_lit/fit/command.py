@@ -14,14 +14,12 @@ from collapse_lit.fit.command_line import FitCLI, command_line
 from collapse_lit.fit.endings import EpochCutError
 from collapse_lit.fit.interruption import RunStopped, ended_by_ctrl_c
 from collapse_lit.fit.measuring import measure_checkpoint, measure_network
+from collapse_lit.metrics import MEASURED
 from collapse_lit.report import build_report, print_summary
 from collapse_lit.tracking.checkpoints import check_space, newest_checkpoint
 from collapse_lit.tracking.continuation import check_nothing_measured
 from collapse_lit.tracking.run_directory import RunDirectory
 from collapse_lit.tracking.weights_and_biases import finish, show_report
-
-# What a measured epoch has keys of.
-MEASURED = ("collapse/", "recovery/")
 
 
 def fit(arguments: Sequence[str]) -> None:

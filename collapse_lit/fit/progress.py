@@ -7,16 +7,7 @@ import lightning as L
 from lightning.pytorch.callbacks import Checkpoint, RichProgressBar
 
 from collapse_lit.callbacks.monitor import monitors_of
-
-SHOWN = {
-    "train/loss": "loss",
-    "train/acc_coarse": "train acc",
-    "test/acc_coarse": "test acc",
-    "collapse/nc1": "NC1",
-    "recovery/acc": "recovery train",
-    "recovery/clp_test": "recovery test",
-    "recovery/stability": "stability",
-}
+from collapse_lit.metrics import LOSS, columns
 
 
 def progress_callback() -> L.Callback:
@@ -43,7 +34,8 @@ class EpochLines(Checkpoint):
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Print one line on rank 0."""
         values = epoch_values(trainer)
-        found = [f"{name} {values[key]:.4g}" for key, name in SHOWN.items() if key in values]
+        shown = columns("progress")
+        found = [f"{name} {values[key]:.4g}" for key, name in shown.items() if key in values]
         if trainer.is_global_zero:
             print(
                 f"epoch {trainer.current_epoch:>3} of {trainer.max_epochs}  {'  '.join(found)}",
@@ -56,8 +48,8 @@ def epoch_values(trainer: L.Trainer) -> dict[str, float]:
 
     A collective under DDP: for all ranks.
     """
-    loss = trainer.callback_metrics.get("train/loss")
-    values = {} if loss is None else {"train/loss": float(loss)}
+    loss = trainer.callback_metrics.get(LOSS)
+    values = {} if loss is None else {LOSS: float(loss)}
     for monitor in monitors_of(trainer):
         if monitor.measured_epoch == trainer.current_epoch:
             values |= monitor.values

@@ -9,6 +9,7 @@ from lightning.pytorch.utilities import rank_zero_info
 
 from collapse_lit.callbacks.monitor import Monitor, monitors_of
 from collapse_lit.measure.recovery.epoch import select_epoch
+from collapse_lit.metrics import LOSS
 from collapse_lit.tracking.run_directory import Row, RunDirectory, write_json
 from collapse_lit.tracking.weights_and_biases import RunLogger
 
@@ -66,7 +67,7 @@ class RunRecorder(ModelCheckpoint):
         self.row = state_dict["row"]
         self.loss = state_dict.get("loss")
         if self.loss is None and self.row.get("epoch") == self.epoch:
-            self.loss = self.row.get("train/loss")  # checkpoints of before have it there alone
+            self.loss = self.row.get(LOSS)  # checkpoints of before have it there alone
         self.seconds_before = state_dict["wall_seconds"]
         self.started = time.monotonic()
 
@@ -117,13 +118,13 @@ class RunRecorder(ModelCheckpoint):
         """Set the row to what was measured in this epoch, if anything was, and say by whom."""
         measured = [m for m in monitors_of(trainer) if m.measured_epoch == trainer.current_epoch]
         if trainer.state.fn != "validate":
-            loss = trainer.callback_metrics.get("train/loss")  # a collective: on all ranks
+            loss = trainer.callback_metrics.get(LOSS)  # a collective: on all ranks
             self.loss = None if loss is None else float(loss)
             self.epoch = trainer.current_epoch
         if measured:
             self.row = {"epoch": trainer.current_epoch}
             if self.loss is not None and self.epoch == trainer.current_epoch:
-                self.row["train/loss"] = self.loss
+                self.row[LOSS] = self.loss
             for monitor in measured:
                 self.row |= monitor.values
                 for key in OF_COARSE_CLASSES:

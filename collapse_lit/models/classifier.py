@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from collapse_lit.errors import UserError
+from collapse_lit.metrics import LOSS
 from collapse_lit.models.backbones import make_backbone
 from collapse_lit.models.muon import Muon
 from collapse_lit.models.schedule import THIRDS, ScheduleName, schedule, steps_of_training
@@ -102,7 +103,7 @@ class CoarseClassifier(L.LightningModule):
             self(images), coarse, label_smoothing=self.hparams["label_smoothing"]
         )
         self.log(
-            "train/loss",
+            LOSS,
             loss.detach(),
             on_step=False,
             on_epoch=True,

@@ -9,7 +9,13 @@ import plotly.graph_objects as go
 from collapse_lit.pages.charts import BELOW, Chart, axis, chart, named_axis, scatter
 from collapse_lit.pages.names import categories
 from collapse_lit.pages.sprite import Sprite
-from collapse_lit.report.curves import COLLAPSE, LABEL_FREE, NC1, Curve, recovery_curves
+from collapse_lit.report.curves import (
+    ON_THE_RIGHT,
+    Curve,
+    collapse_panels,
+    recovery_axis,
+    recovery_curves,
+)
 from collapse_lit.tracking.run_directory import Row
 
 DASHES = {"-": "solid", "--": "dash", ":": "dot", "-.": "dashdot"}
@@ -21,13 +27,11 @@ MOST_NUMBERS = 400_000  # in all of them together: they must fit in a page
 
 def recovery_chart(history: Sequence[Row], selected: Mapping[str, Any] | None) -> Chart:
     """Recovery against epoch, between its floor and its ceiling, with NC1 on a second axis."""
-    curves = recovery_curves(history)
-    traces = [_line(history, curve, "%{y:.3f}") for curve in curves]
-    traces.append(_line(history, NC1, "%{y:.3~e}").update(yaxis="y2"))
-    title = "score" if curves is LABEL_FREE else "accuracy on fine labels"
+    traces = [_line(history, curve, "%{y:.3f}") for curve in recovery_curves(history)]
+    traces.append(_line(history, ON_THE_RIGHT, "%{y:.3~e}").update(yaxis="y2"))
     layout = {
         "xaxis": axis("epoch"),
-        "yaxis": axis(title, range=[0, 1.02]),
+        "yaxis": axis(recovery_axis(history), range=[0, 1.02]),
         "yaxis2": axis(
             "NC1", overlaying="y", side="right", showgrid=False, **_logarithmic(traces[-1:])
         ),
@@ -40,8 +44,8 @@ def recovery_chart(history: Sequence[Row], selected: Mapping[str, Any] | None) -
 
 
 def collapse_charts(history: Sequence[Row]) -> Iterator[tuple[str, Chart]]:
-    """NC1 to NC4 against epoch, each with its title."""
-    for panel in COLLAPSE:
+    """NC1 to NC4 and kin against epoch, each with its title."""
+    for panel in collapse_panels(history):
         traces = [_line(history, c, "%{y:.3~g}") for c in panel.curves if c.points(history)]
         layout = {
             "xaxis": axis(),
@@ -53,8 +57,7 @@ def collapse_charts(history: Sequence[Row]) -> Iterator[tuple[str, Chart]]:
             "legend": BELOW,
             "showlegend": True,
         }
-        if traces:
-            yield panel.title, chart(traces, layout, 360, f"{panel.title}, against epoch")
+        yield panel.title, chart(traces, layout, 360, f"{panel.title}, against epoch")
 
 
 def distance_frames(

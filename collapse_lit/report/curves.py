@@ -1,12 +1,37 @@
 """Which curves belong in one picture, for the figures and for the page."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from collapse_lit.metrics import (
+    BY_KEY,
+    CEILING,
+    FLOOR,
+    FOUND,
+    HEADLINE,
+    NC1,
+    PANELS,
+    RAW,
+    SILHOUETTE,
+    STABILITY,
+    Metric,
+    drawn_in,
+    shown_in,
+)
 from collapse_lit.tracking.run_directory import Row
 
 # Okabe & Ito's palette, told apart with any colour vision; its blue lighter, for dark pages.
 BLUE, ORANGE, GREEN, RED, GREY = "#1F83C4", "#E69F00", "#009E73", "#D55E00", "#7F7F7F"
+IN_TURN = (BLUE, ORANGE, GREEN, RED, GREY)
+LOOKS = {  # of the curves of recovery
+    CEILING: (GREY, "--"),
+    HEADLINE: (BLUE, "-"),
+    FOUND: (GREEN, "-"),
+    RAW: (ORANGE, "-"),
+    FLOOR: (GREY, ":"),
+    STABILITY: (BLUE, "-"),
+    SILHOUETTE: (GREEN, "-"),
+}
 
 
 @dataclass(frozen=True)
@@ -34,52 +59,41 @@ class Panel:
     curves: tuple[Curve, ...]
 
 
-RECOVERED = (
-    Curve("recovery/probe_test", "ceiling: probe on true fine labels, test", GREY, "--"),
-    Curve("recovery/clp_test", "cluster-and-linear-probe, test", BLUE),
-    Curve("recovery/acc", "clusters, train", GREEN),
-    Curve("recovery/acc_raw", "k-means on raw features, train", ORANGE),
-    Curve("recovery/floor", "floor: random clusters, test", GREY, ":"),
-)
-LABEL_FREE = (
-    Curve("recovery/stability", "stability (label-free)", BLUE),
-    Curve("recovery/silhouette", "silhouette (label-free)", GREEN),
-)
-NC1 = Curve("collapse/nc1", "NC1 (right axis)", RED, "-", 1)
-
-
 def recovery_curves(history: Sequence[Row]) -> tuple[Curve, ...]:
-    """What is known of recovery: accuracies where there are fine labels."""
-    return RECOVERED if any("recovery/acc" in row for row in history) else LABEL_FREE
-
-
-def _both(key: str, colour: str) -> tuple[Curve, Curve]:
-    return (
-        Curve(f"collapse/{key}", f"{key}, train", colour),
-        Curve(f"collapse_test/{key}", f"{key}, test", colour, "--", 1),
+    """What is known of recovery: accuracies where there are fine labels, else scores."""
+    shown = shown_in("recovery") if _scored(history) else (BY_KEY[STABILITY], BY_KEY[SILHOUETTE])
+    return tuple(
+        Curve(metric.key, metric.label, *LOOKS.get(metric.key, (RED, "-."))) for metric in shown
     )
 
 
-COLLAPSE = (
-    Panel(
-        "NC1: within-class variability",
-        "log",
-        (
-            *_both("nc1", BLUE),
-            *_both("nc1_trace", ORANGE),
-            *_both("cdnv", GREEN),
-            Curve("collapse_fine/nc1", "nc1 of the fine classes, train", RED, "-."),
-        ),
-    ),
-    Panel(
-        "NC2: equal norms, equal angles",
-        "log",
-        (
-            *_both("nc2_equinorm", BLUE),
-            *_both("nc2_equiangular", ORANGE),
-            *_both("nc2_etf", GREEN),
-        ),
-    ),
-    Panel("NC3: head against class means", "log", _both("nc3", BLUE)),
-    Panel("NC4: not the nearest class mean", "linear", _both("nc4", BLUE)),
-)
+def recovery_axis(history: Sequence[Row]) -> str:
+    """What these curves are values of."""
+    return "accuracy on fine labels" if _scored(history) else "score"
+
+
+def _scored(history: Sequence[Row]) -> bool:
+    return any(FOUND in row for row in history)
+
+
+def collapse_panels(history: Sequence[Row]) -> list[Panel]:
+    """The panels of collapse that the history has anything of."""
+    panels = (
+        Panel(title, scale, tuple(_curves(drawn_in(title)))) for title, scale in PANELS.items()
+    )
+    return [panel for panel in panels if any(curve.points(history) for curve in panel.curves)]
+
+
+def _curves(metrics: Sequence[Metric]) -> Iterator[Curve]:
+    """Training and test curve of each measure of collapse; of other metrics their own alone."""
+    colours = (IN_TURN[number % len(IN_TURN)] for number in range(len(metrics)))
+    for metric, colour in zip(metrics, colours, strict=True):
+        split, name = metric.key.split("/")
+        if split == "collapse":
+            yield Curve(metric.key, f"{metric.label}, train", colour)
+            yield Curve(f"collapse_test/{name}", f"{metric.label}, test", colour, "--", 1)
+        else:
+            yield Curve(metric.key, metric.label, colour, "-.")
+
+
+ON_THE_RIGHT = Curve(NC1, f"{BY_KEY[NC1].column} (right axis)", RED, "-", 1)

@@ -10,8 +10,16 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from collapse_lit.metrics import NC1, SEPARATION
 from collapse_lit.pages.names import plain_for_paper
-from collapse_lit.report.curves import COLLAPSE, LABEL_FREE, NC1, RED, Curve, recovery_curves
+from collapse_lit.report.curves import (
+    ON_THE_RIGHT,
+    RED,
+    Curve,
+    collapse_panels,
+    recovery_axis,
+    recovery_curves,
+)
 from collapse_lit.tracking.run_directory import Row, write_whole
 
 
@@ -27,9 +35,9 @@ def run_figures(
         snapshots: Arrays by epoch, as :class:`RunRecorder` keeps them.
         selected: The label-free choice of an epoch, marked in the curves.
     """
-    if any("recovery/separation" in row for row in history):
+    if any(SEPARATION in row for row in history):
         yield "recovery", recovery_figure(history, selected)
-    if any("collapse/nc1" in row for row in history):
+    if any(NC1 in row for row in history):
         yield "collapse", collapse_figure(history)
     named: Mapping[str, np.ndarray] = snapshots[max(snapshots)] if snapshots else {}
     fine_names, coarse_names = (
@@ -49,8 +57,7 @@ def recovery_figure(history: Sequence[Row], selected: Mapping[str, Any] | None) 
     """Recovery against epoch, between its floor and its ceiling, with NC1 on a second axis."""
     figure = Figure(figsize=(8, 4.8), layout="constrained")
     axes = figure.add_subplot()
-    curves = recovery_curves(history)
-    for curve in curves:
+    for curve in recovery_curves(history):
         _draw(axes, history, curve)
     if selected is not None:
         axes.axvline(selected["epoch"], color=RED, linewidth=1, alpha=0.7)
@@ -65,12 +72,10 @@ def recovery_figure(history: Sequence[Row], selected: Mapping[str, Any] | None) 
             fontsize=8,
             color=RED,
         )
-    axes.set(xlabel="epoch", ylabel="accuracy on fine labels", ylim=(0, 1.02))
-    if curves is LABEL_FREE:
-        axes.set_ylabel("score")
+    axes.set(xlabel="epoch", ylabel=recovery_axis(history), ylim=(0, 1.02))
     axes.grid(alpha=0.25)
     collapse = axes.twinx()
-    _draw(collapse, history, NC1)
+    _draw(collapse, history, ON_THE_RIGHT)
     collapse.set(yscale="log", ylabel="NC1, coarse labels")
     handles, labels = axes.get_legend_handles_labels()
     more_handles, more_labels = collapse.get_legend_handles_labels()
@@ -86,15 +91,19 @@ def recovery_figure(history: Sequence[Row], selected: Mapping[str, Any] | None) 
 
 
 def collapse_figure(history: Sequence[Row]) -> Figure:
-    """NC1 to NC4 against epoch, on training and test features, coarse and fine."""
-    figure = Figure(figsize=(9, 6), layout="constrained")
-    for axes, panel in zip(figure.subplots(2, 2).flat, COLLAPSE, strict=True):
+    """NC1 to NC4 and kin against epoch, on training and test features, coarse and fine."""
+    panels = collapse_panels(history)
+    rows = -(-len(panels) // 2)
+    figure = Figure(figsize=(9, 3 * rows), layout="constrained")
+    grid = iter(figure.subplots(rows, 2, squeeze=False).flat)
+    for axes, panel in zip(grid, panels, strict=False):
         for curve in panel.curves:
             _draw(axes, history, curve)
         axes.set(title=panel.title, xlabel="epoch", yscale=panel.scale)
         axes.grid(alpha=0.25)
-        if axes.lines:
-            axes.legend(fontsize=7)
+        axes.legend(fontsize=7)
+    for axes in grid:
+        axes.set_visible(False)
     figure.suptitle("Neural collapse onto the coarse classes")
     return figure
 

@@ -11,9 +11,9 @@ import yaml
 
 from collapse_lit.errors import UserError
 from collapse_lit.measure.recovery.epoch import select_epoch
+from collapse_lit.metrics import CEILING, FLOOR, HEADLINE, SEPARATION, shown_in
 from collapse_lit.pages import Sprite, write_page
 from collapse_lit.report.figures import run_figures, save_figure
-from collapse_lit.report.terminal import LINES
 from collapse_lit.tracking.run_directory import Row, RunDirectory
 
 Snapshots = Mapping[int, Mapping[str, np.ndarray]]
@@ -79,7 +79,7 @@ def _charts(
         "scatter_epoch": scatter_epoch,
         "residuals": [],
     }
-    if any("recovery/separation" in row for row in history):
+    if any(SEPARATION in row for row in history):
         found["recovery"] = charts.recovery_chart(history, selected)
     if distances:
         frames, shown = charts.distance_frames(distances, chosen)
@@ -107,7 +107,11 @@ def _words(
         "config": config,
         "first": history[0],
         "last": history[-1],
-        "lines": [(key, title) for key, title, _ in LINES if key in history[-1]],
+        "lines": [(m.key, m.label) for m in shown_in("summary") if m.key in history[-1]],
+        "headline": {
+            name: chosen.get(key) if chosen else None
+            for name, key in (("recovered", HEADLINE), ("floor", FLOOR), ("ceiling", CEILING))
+        },
         "selected": selected,
         "spaces": sorted(set(selected["space"] or [])) if selected else [],
         "chosen": chosen,

@@ -1,27 +1,14 @@
 """The last word of a run, in the terminal."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 from collapse_lit.measure.recovery.epoch import select_epoch
+from collapse_lit.metrics import HEADLINE, Metric, shown_in
 from collapse_lit.tracking.run_directory import Row, RunDirectory
-
-# Key, what it is called, and which of its values is the best one.
-LINES: Sequence[tuple[str, str, Callable[..., Row]]] = (
-    ("train/acc_coarse", "coarse accuracy, train", max),
-    ("test/acc_coarse", "coarse accuracy, test", max),
-    ("collapse/nc1", "NC1, coarse labels", min),
-    ("collapse_fine/nc1", "NC1, fine labels", min),
-    ("recovery/acc_raw", "k-means on raw features, train", max),
-    ("recovery/acc", "recovered fine classes, train", max),
-    ("recovery/clp_test", "recovered fine classes, test", max),
-    ("recovery/probe_test", "  ceiling: probe on true fine labels", max),
-    ("recovery/floor", "  floor: random clusters", max),
-    ("recovery/stability", "stability (label-free)", max),
-)
 
 
 def print_summary(run: RunDirectory, console: Console | None = None) -> None:
@@ -37,8 +24,8 @@ def print_summary(run: RunDirectory, console: Console | None = None) -> None:
         chosen = next(row for row in history if row["epoch"] == selected["epoch"])
         spaces = ", ".join(sorted(set(selected["space"] or [])))
         line = f"Chosen without fine labels: epoch {selected['epoch']}, space {spaces}"
-        if chosen.get("recovery/clp_test") is not None:
-            line += f"; recovered on test there: {chosen['recovery/clp_test']:.4f}"
+        if chosen.get(HEADLINE) is not None:
+            line += f"; recovered on test there: {chosen[HEADLINE]:.4f}"
         console.print(line, highlight=False)
     console.print(f"Report   {run.report}", highlight=False)
     console.print(f"History  {run.history}", highlight=False)
@@ -51,13 +38,19 @@ def summary_table(history: Sequence[Row]) -> Table:
     table = Table("", f"epoch {first['epoch']}", "best", "at", f"epoch {last['epoch']}")
     for column in table.columns[1:]:
         column.justify = "right"
-    for key, name, better in LINES:
-        known = [row for row in history if row.get(key) is not None]
+    for metric in shown_in("summary"):
+        known = [row for row in history if row.get(metric.key) is not None]
         if known:
-            best = better(known, key=lambda row: row[key])
-            values = (number(first.get(key)), number(best[key]), str(best["epoch"]))
-            table.add_row(name, *values, number(last.get(key)))
+            best = _best(known, metric)
+            values = (first.get(metric.key), best[metric.key], last.get(metric.key))
+            at_first, at_best, at_last = map(number, values)
+            table.add_row(metric.label, at_first, at_best, str(best["epoch"]), at_last)
     return table
+
+
+def _best(rows: Sequence[Row], metric: Metric) -> Row:
+    better = min if metric.better == "low" else max
+    return better(rows, key=lambda row: row[metric.key])
 
 
 def number(value: Any) -> str:

@@ -4,9 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from collapse_lit.measure.recovery.epoch import select_epoch
+from collapse_lit.metrics import HEADLINE, SPACE
 from collapse_lit.tracking.run_directory import Row
-
-HEADLINE = "recovery/clp_test"
 
 
 def summary_values(
@@ -49,7 +48,7 @@ def _selected(history: Sequence[Row]) -> dict[str, Any]:
     row = next(row for row in history if row["epoch"] == selected["epoch"])
     values = {f"selected/{key}": value for key, value in numbers(row).items()}
     spaces = dict.fromkeys(selected["space"] or [])
-    return values | ({"selected/recovery/space": ", ".join(spaces)} if spaces else {})
+    return values | ({f"selected/{SPACE}": ", ".join(spaces)} if spaces else {})
 
 
 def _headlines(history: Sequence[Row]) -> dict[str, Any]:

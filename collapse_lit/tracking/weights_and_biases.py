@@ -9,19 +9,18 @@ from typing import Any
 
 from lightning.pytorch.loggers import Logger, WandbLogger
 
+from collapse_lit.metrics import HEADLINE, is_measured, prefixes
 from collapse_lit.tracking.run_directory import Row, RunDirectory
 from collapse_lit.tracking.wandb_files import forget_empty, history_rows
 from collapse_lit.tracking.wandb_options import WandbOptions, has_key, init_arguments
 from collapse_lit.tracking.wandb_points import points_table, staged_in
-from collapse_lit.tracking.wandb_summary import HEADLINE, numbers, summary_values
+from collapse_lit.tracking.wandb_summary import numbers, summary_values
 
 # The headline once more, under a name without a prefix: W&B puts those into its section "Charts",
 # which comes before all others; those are in the order of the alphabet.
 FIRST_PANEL = "headline"
 # Everything that is measured once an epoch is drawn against it.
-BY_EPOCH = (
-    *(FIRST_PANEL, "train/*", "test/*", "collapse*", "recovery/*", "figures/*", "report/*"),
-)
+BY_EPOCH = (FIRST_PANEL, *(f"{name}*" for name in (*prefixes(), "figures/", "report/")))
 # Seconds to upload what is left at the end, of the thirty that SLURM leaves a process to stop. What
 # does not get through in time is on disk, for `wandb sync`. WANDB_FINISH_TIMEOUT says otherwise.
 LAST_UPLOAD = 20
@@ -61,7 +60,7 @@ class RunLogger(WandbLogger):
         epoch = int(metrics.get("epoch", self.reached + 1))
         if epoch <= self.reached:
             return
-        measured = any(key.startswith(("collapse", "recovery")) for key in metrics)
+        measured = any(map(is_measured, metrics))
         row = {**metrics, MEASURED: epoch} if measured else dict(metrics)
         if HEADLINE in row:
             row[FIRST_PANEL] = row[HEADLINE]

@@ -12,7 +12,7 @@ from collapse_lit.callbacks import CollapseMonitor, clean_pass
 from collapse_lit.cli import main
 from collapse_lit.compare.cells import fit_command
 from collapse_lit.compare.controls import CONTROLS
-from collapse_lit.compare.controls_table import controls_figure, markdown_table, read_controls
+from collapse_lit.compare.controls_table import controls_figure, in_markdown, read_controls
 from collapse_lit.errors import UserError
 from collapse_lit.features import Features
 from collapse_lit.reading.activations import LastLayer
@@ -137,8 +137,8 @@ def test_where_nothing_is_hidden_only_the_accuracy_is_shown(tmp_path: Path) -> N
     trained, fine = read_controls(tmp_path, ["trained", "pixels", "fine"])
     assert trained["above_chance"] == pytest.approx(0.85)
     assert (fine["test/acc_coarse"], fine["recovery/clp_test"], fine["epoch"]) == (0.8, None, 4)
-    line = markdown_table([fine]).splitlines()[-1]
-    assert line == "| fine | 0.8000 |" + " – |" * 9 + " 1.00e-06 |"
+    line = in_markdown([fine]).splitlines()[-1]
+    assert line == "| fine | 0.8000 | 1.00e-06 |" + " – |" * 9
     shown = controls_figure([trained, fine]).axes[0]
     assert [text.get_text() for text in shown.get_yticklabels()] == ["trained", "fine"]
     assert [line.get_xydata().tolist() for line in shown.lines] == [

@@ -14,7 +14,7 @@ from collapse_lit.cli import main
 from collapse_lit.compare import grid
 from collapse_lit.compare.grid import PAPER_GRID, grid_cells, read_sweep
 from collapse_lit.compare.grid_rows import read_cells
-from collapse_lit.compare.grid_table import grid_figure, markdown_table
+from collapse_lit.compare.grid_table import grid_figure, in_markdown
 from collapse_lit.tracking.run_directory import RunDirectory
 
 ROOT = Path(__file__).parents[2]
@@ -59,7 +59,7 @@ def test_the_cell_chosen_without_fine_labels_need_not_be_the_best(tmp_path: Path
         ("b", 0, False, True),
     ]
     assert rows[0]["score"] == pytest.approx((0.5 + 0.186) * 0.9 * 0.9)  # × coarse accuracy
-    table = markdown_table(rows).splitlines()
+    table = in_markdown(rows).splitlines()
     assert table[2].startswith("| a ● | 0 | 0.9000 | – |")
     assert table[3].startswith("| b ★ | 0 |")
     figure = grid_figure(rows, ["a", "b", "not run"], {"model.lr": [1], "x": [1, 2, 3]})

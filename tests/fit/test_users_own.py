@@ -52,4 +52,4 @@ def test_a_line_has_its_own_epochs_numbers(tmp_path: Path, capsys) -> None:
     assert len(lines) == 4
     assert [line.split("  loss ")[0].split()[-1] for line in lines] == ["4"] * 4
     assert ["NC1" in line for line in lines] == [False, False, True, True]
-    assert ["recovery test" in line for line in lines] == [False, False, True, True]
+    assert ["recovered, test" in line for line in lines] == [False, False, True, True]

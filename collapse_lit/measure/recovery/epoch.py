@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from collapse_lit.measure.recovery.one_class import choice_score
+from collapse_lit.metrics import SEPARATION, SILHOUETTE, SPACE, STABILITY, TEST_ACCURACY
 
 
 def select_epoch(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
@@ -17,15 +18,15 @@ def select_epoch(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
     Returns:
         ``epoch``, ``space`` and the label-free scores of the chosen row; None without any.
     """
-    scored = [row for row in rows if row.get("recovery/separation") is not None]
+    scored = [row for row in rows if row.get(SEPARATION) is not None]
     if not scored:
         return None
     best = max(scored, key=lambda row: (epoch_score(row), row["epoch"]))
-    scores = ("separation", "stability", "silhouette")
+    scores = (SEPARATION, STABILITY, SILHOUETTE)
     return {
         "epoch": best["epoch"],
-        "space": best.get("recovery/space"),
-        **{score: best.get(f"recovery/{score}") for score in scores},
+        "space": best.get(SPACE),
+        **{key.split("/")[1]: best.get(key) for key in scores},
     }
 
 
@@ -42,6 +43,6 @@ def epoch_score(row: Mapping[str, Any]) -> float:
         row: ``recovery/separation`` and, as far as known, ``recovery/stability`` and
             ``test/acc_coarse``.
     """
-    stability, accuracy = (row.get(key) for key in ("recovery/stability", "test/acc_coarse"))
-    inside = choice_score(row["recovery/separation"], 1.0 if stability is None else stability)
+    stability, accuracy = (row.get(key) for key in (STABILITY, TEST_ACCURACY))
+    inside = choice_score(row[SEPARATION], 1.0 if stability is None else stability)
     return inside * (1.0 if accuracy is None or math.isnan(accuracy) else accuracy)

@@ -1,0 +1,311 @@
+"""All that is measured, one row each: its key, its names, and where it is shown.
+
+Progress line, terminal table, figures, pages, W&B's axes, the tables of controls and grids, and
+docs/metrics.md come from here, each in this order. A measure of collapse by its name alone stands
+for the same of every split: ``collapse/NAME`` (training features, coarse labels),
+``collapse_test/NAME`` and ``collapse_fine/NAME``.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Better = Literal["high", "low", ""]
+Place = Literal["progress", "summary", "controls", "grid", "grid in terminal", "recovery", "NC1"]
+
+# The keys that code asks for by name.
+LOSS = "train/loss"
+TRAIN_ACCURACY, TEST_ACCURACY = "train/acc_coarse", "test/acc_coarse"
+NC1, NC1_FINE = "collapse/nc1", "collapse_fine/nc1"
+RAW, FOUND = "recovery/acc_raw", "recovery/acc"
+HEADLINE, CEILING, FLOOR = "recovery/clp_test", "recovery/probe_test", "recovery/floor"
+INSIDE, CHANCE = "recovery/clp_test_inside", "recovery/chance"
+SEPARATION, STABILITY = "recovery/separation", "recovery/stability"
+SILHOUETTE, SPACE = "recovery/silhouette", "recovery/space"
+
+# Collapse is drawn in these panels, each on a logarithmic axis or a linear one.
+VARIABILITY, EQUALITY = "NC1: within-class variability", "NC2: equal norms, equal angles"
+DUALITY, DECISIONS = "NC3: head against class means", "NC4: not the nearest class mean"
+RANK = "Effective rank"
+PANELS: dict[str, Literal["log", "linear"]] = {
+    VARIABILITY: "log",
+    EQUALITY: "log",
+    DUALITY: "log",
+    DECISIONS: "linear",
+    RANK: "linear",
+}
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One thing that is measured.
+
+    Attributes:
+        key: As in ``history.jsonl`` and W&B.
+        label: What it is called where there is room.
+        meaning: What it says, in Markdown.
+        short: What it is called in a line or over a column; the label where empty.
+        better: Which of two values is the better one, if that can be said.
+        unit: "share" of 0 to 1, a "number", or "" for a ratio without a unit.
+        places: Where it is shown beside W&B, which has everything.
+        panel: Panel of :data:`PANELS` that it is drawn in.
+    """
+
+    key: str
+    label: str
+    meaning: str
+    short: str = ""
+    better: Better = ""
+    unit: str = ""
+    places: tuple[Place, ...] = ()
+    panel: str = ""
+
+    @property
+    def column(self) -> str:
+        """Its name over a column."""
+        return self.short or self.label
+
+
+def _collapse(
+    name: str,
+    meaning: str,
+    *,
+    panel: str = "",
+    better: Better = "low",
+    short: str = "",
+    places: tuple[Place, ...] = (),
+) -> Metric:
+    """A measure of collapse onto the coarse classes, of the training features."""
+    return Metric(f"collapse/{name}", name, meaning, short, better, places=places, panel=panel)
+
+
+METRICS: tuple[Metric, ...] = (
+    Metric(
+        LOSS,
+        "training loss",
+        "Cross-entropy on the coarse labels, mean over the epoch",
+        short="loss",
+        better="low",
+        places=("progress",),
+    ),
+    Metric(
+        TRAIN_ACCURACY,
+        "coarse accuracy, train",
+        "Coarse accuracy on clean training images, in eval mode",
+        short="train acc",
+        better="high",
+        unit="share",
+        places=("progress", "summary"),
+    ),
+    Metric(
+        TEST_ACCURACY,
+        "coarse accuracy, test",
+        "The same on the test set",
+        short="test acc",
+        better="high",
+        unit="share",
+        places=("progress", "summary", "controls", "grid", "grid in terminal"),
+    ),
+    _collapse(
+        "nc1",
+        "Variability within classes, beside that between them: tr(Sw Sb⁺) / C",
+        panel=VARIABILITY,
+        short="NC1",
+        places=("progress", "summary", "controls", "grid", "grid in terminal", "NC1"),
+    ),
+    _collapse("nc1_trace", "The same as a quotient of traces: tr Sw / tr Sb", panel=VARIABILITY),
+    _collapse("cdnv", "The same for each pair of classes, averaged", panel=VARIABILITY),
+    _collapse(
+        "directional_cdnv",
+        "The same along the line between two class means alone: what hurts a linear probe",
+        panel=VARIABILITY,
+    ),
+    _collapse("vci", "Variability within classes that is left beside all, of 0 to 1"),
+    _collapse("nc1_rank", "Directions between classes that NC1 was taken in", better=""),
+    _collapse("nc1_singular_ratio", "The smallest of them, relative to the largest", better=""),
+    _collapse("nc2_equinorm", "Spread of the norms of the class means", panel=EQUALITY),
+    _collapse("nc2_equiangular", "Distance of their angles from equal ones", panel=EQUALITY),
+    _collapse("nc2_etf", "Distance of the class means from a simplex ETF", panel=EQUALITY),
+    _collapse("nc3", "Distance of the head's weights from the class means", panel=DUALITY),
+    _collapse("nc4", "Samples that head and nearest class mean disagree about", panel=DECISIONS),
+    _collapse("rankme", "Directions that the features fill (RankMe)", panel=RANK, better=""),
+    Metric(
+        NC1_FINE,
+        "NC1, fine labels",
+        "`nc1` onto the fine classes, which the network was never told",
+        better="low",
+        places=("summary",),
+        panel=VARIABILITY,
+    ),
+    Metric(
+        "collapse_fine/explained",
+        "explained by the fine classes",
+        "Share of the scatter within coarse classes that lies between their fine ones",
+        better="high",
+        unit="share",
+    ),
+    Metric(
+        "collapse_fine/directional_cdnv_siblings",
+        "directional CDNV of siblings",
+        "`directional_cdnv` over pairs of fine classes of one coarse class alone",
+        better="low",
+    ),
+    Metric(
+        RAW,
+        "k-means on raw features, train",
+        "Plain Faiss k-means on the raw training features: what everyone would draw first",
+        short="raw, train",
+        better="high",
+        unit="share",
+        places=("summary", "controls", "grid", "recovery"),
+    ),
+    Metric(
+        FOUND,
+        "recovered fine classes, train",
+        "Training images whose fine class their cluster is matched to",
+        short="recovered, train",
+        better="high",
+        unit="share",
+        places=("progress", "summary", "controls", "grid", "recovery"),
+    ),
+    Metric(
+        FLOOR,
+        "floor: random clusters, test",
+        "The headline's floor: random clusters, through the same probe and matching",
+        short="floor, test",
+        better="high",
+        unit="share",
+        places=("summary", "controls", "grid", "recovery"),
+    ),
+    Metric(
+        HEADLINE,
+        "recovered fine classes, test",
+        "**The headline**: a linear probe trained on clusters, scored on the test set's fine "
+        "labels",
+        short="recovered, test",
+        better="high",
+        unit="share",
+        places=("progress", "summary", "controls", "grid", "grid in terminal", "recovery"),
+    ),
+    Metric(
+        CEILING,
+        "ceiling: probe on true fine labels, test",
+        "The headline's ceiling: the same probe trained on the true fine labels",
+        short="ceiling, test",
+        better="high",
+        unit="share",
+        places=("summary", "controls", "grid", "grid in terminal", "recovery"),
+    ),
+    Metric(
+        INSIDE,
+        "recovered inside the coarse class",
+        "The headline among the test images that are put into their true coarse class",
+        short="inside, test",
+        better="high",
+        unit="share",
+        places=("controls",),
+    ),
+    Metric(
+        CHANCE,
+        "even guess inside the coarse class",
+        "What an even guess scores there",
+        unit="share",
+    ),
+    Metric(
+        "recovery/acc_macro",
+        "recovered, mean over fine classes",
+        "`recovery/acc`, each fine class counted alike",
+        better="high",
+        unit="share",
+    ),
+    Metric(
+        "recovery/nmi",
+        "NMI",
+        "Normalised mutual information, clusters and fine labels",
+        better="high",
+    ),
+    Metric("recovery/ari", "ARI", "Adjusted Rand index, the same", better="high"),
+    Metric(
+        SEPARATION,
+        "separation (label-free)",
+        "How clearly the clusters lie apart; with the stability it chooses space and epoch",
+        short="separation",
+        better="high",
+        places=("controls",),
+    ),
+    Metric(
+        STABILITY,
+        "stability (label-free)",
+        "How far clusters found in two halves of the data agree",
+        short="stability",
+        better="high",
+        unit="share",
+        places=("progress", "summary", "controls"),
+    ),
+    Metric(
+        SILHOUETTE,
+        "silhouette (label-free)",
+        "Silhouette of the clusters in the plane that is drawn",
+        better="high",
+    ),
+    Metric(SPACE, "space", "The space chosen for each coarse class; in `history.jsonl`"),
+    Metric(
+        "recovery/acc_of_coarse",
+        "recovered by coarse class",
+        "`recovery/acc` inside each coarse class; in `history.jsonl`",
+        better="high",
+        unit="share",
+    ),
+)
+BY_KEY = {metric.key: metric for metric in METRICS}
+MEASURED = ("collapse", "recovery")  # what a measured epoch has keys of
+
+
+def shown_in(place: Place) -> tuple[Metric, ...]:
+    """The metrics that are shown in a place, in order."""
+    return tuple(metric for metric in METRICS if place in metric.places)
+
+
+def drawn_in(panel: str) -> tuple[Metric, ...]:
+    """The metrics of a panel, in order."""
+    return tuple(metric for metric in METRICS if metric.panel == panel)
+
+
+def columns(place: Place) -> dict[str, str]:
+    """Key and name of the metrics over the columns of a table."""
+    return {metric.key: metric.column for metric in shown_in(place)}
+
+
+def is_measured(key: str) -> bool:
+    """Whether a key is a monitor's, and so tells that an epoch was measured."""
+    return key.startswith(MEASURED)
+
+
+def prefixes() -> tuple[str, ...]:
+    """What stands before the slash of the keys; all kinds of collapse in one."""
+    found = (metric.key.split("/")[0].split("_")[0] for metric in METRICS)
+    return tuple(dict.fromkeys(found))
+
+
+PAGE = """\
+# What is measured
+
+Each measured epoch is a line of `history.jsonl` and a point in W&B, under these keys.
+`collapse/…` is of training features and coarse labels. `collapse_test/…` is the same of the test
+set, `collapse_fine/…` the same of the training set's fine labels, and `collapse_layers/PATH/nc1` of
+another layer. Definitions and sources stand in the docstrings of `neural_collapse` and
+`score_recovery`. This page is written by `make results`, from
+[metrics.py](../collapse_lit/metrics.py).
+
+| key | meaning | better | unit |
+|---|---|---|---|
+"""
+
+
+def page() -> str:
+    """docs/metrics.md."""
+    rows = (f"| `{m.key}` | {m.meaning} | {m.better} | {m.unit} |" for m in METRICS)
+    return PAGE + "\n".join(rows)
+
+
+if __name__ == "__main__":
+    print(page())
