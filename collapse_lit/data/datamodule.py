@@ -8,9 +8,10 @@ import torch
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
-from collapse_lit.data.labelled import LabelledImages, Split
+from collapse_lit.data.gaussian import GaussianMixture
+from collapse_lit.data.labelled import LabelledImages, Split, hold_out
 from collapse_lit.data.loader import CleanLoader, EpochSampler, TrainLoader, fits_device
-from collapse_lit.data.sources import GaussianMixture, class_names, load_source
+from collapse_lit.data.sources import SourceOptions, find_source, load_source
 from collapse_lit.data.transforms import Augmentation, channel_statistics, normaliser
 from collapse_lit.errors import UserError
 from collapse_lit.hierarchy import Hierarchy, make_hierarchy, split_classes, split_names
@@ -23,7 +24,9 @@ class CoarseDataModule(LightningDataModule):
         source: where images come from: ``digits`` (inside scikit-learn, no download); ``CIFAR10``,
             ``CIFAR100``, ``MNIST``, ``FashionMNIST`` or ``SVHN`` (torchvision's, downloaded once);
             ``imagefolder`` (your own: root/train/CLASS/*.jpg and root/test/CLASS/*.jpg);
-            ``gaussian`` (a planted mixture of vectors).
+            ``gaussian`` (a planted mixture of vectors); or a function of your own as
+            ``package.function``, which takes ``root`` and returns
+            :class:`collapse_lit.data.LabelledImages`.
         root: folder of the files; ``digits`` and ``gaussian`` need none.
         image_size: for ``imagefolder``: resize and centre-crop to this many pixels a side. Not
             needed if all images have one size.
@@ -39,6 +42,8 @@ class CoarseDataModule(LightningDataModule):
         shuffle_coarse: permute the coarse labels at random over the training images while training,
             a control: what is recovered then owes nothing to the labels. Measured is against the
             true ones.
+        validation: so many training images are held out at random, and take the place of the test
+            set, which is not looked at: to choose recipe, epoch and views by.
         batch_size: images in a training batch, on each device.
         augment: ``none``, ``crop`` (shift by up to an eighth of the image), ``crop+flip`` (and
             mirror left to right; not for digits) or ``crop+flip+cutout`` (and cover a square of a
@@ -59,12 +64,14 @@ class CoarseDataModule(LightningDataModule):
         batch_size: int = 128,
         augment: Literal["none", "crop", "crop+flip", "crop+flip+cutout"] = "none",
         gaussian: GaussianMixture | None = None,
+        validation: int = 0,
         seed: int = 0,
     ) -> None:
         super().__init__()
         for key, value, least in (
             ("batch_size", batch_size, 2),
             ("split", split, 1),
+            ("validation", validation, 0),
             ("seed", seed, 0),
         ):
             if value < least:
@@ -73,7 +80,11 @@ class CoarseDataModule(LightningDataModule):
         self.coarse_rule, self.num_coarse_asked, self.split = coarse, num_coarse, split
         self.shuffle_coarse = shuffle_coarse
         self.batch_size, self.augment = batch_size, augment
-        self.gaussian, self.seed = gaussian, seed
+        self.validation, self.seed = validation, seed
+        self._options = SourceOptions(
+            self.root, image_size, gaussian or GaussianMixture(), num_coarse, seed
+        )
+        self.rows: dict[str, Tensor] = {}  # of the training set by split, where some are held out
         self._placed: tuple[torch.device, tuple[Split, Split]] | None = None
 
     @property
@@ -145,12 +156,12 @@ class CoarseDataModule(LightningDataModule):
 
     @cached_property
     def _loaded(self) -> tuple[LabelledImages, Hierarchy]:
-        known = class_names(self.source, self.root, self.gaussian)
+        known = find_source(self.source).names(self._options)
         if known is not None:  # a mistake in the label map shows before images are decoded
             self._group(known)
-        data = load_source(
-            self.source, self.root, self.image_size, self.gaussian, self.num_coarse_asked, self.seed
-        )
+        data = load_source(self.source, self._options)
+        if self.validation:
+            data, self.rows = hold_out(data, self.validation, self.seed)
         hierarchy = self._group(data.fine_names)
         if self.split > 1:
             args = (data.fine_names, self.split)

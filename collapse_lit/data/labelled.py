@@ -1,10 +1,13 @@
 """What every source returns: images with their fine labels, in a training and a test set."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from PIL import Image
 from torch import Tensor
+
+from collapse_lit.errors import UserError
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,3 +46,58 @@ class LabelledImages:
     train: Split
     test: Split
     fine_names: tuple[str, ...]
+
+
+def hold_out(
+    data: LabelledImages, count: int, seed: int
+) -> tuple[LabelledImages, dict[str, Tensor]]:
+    """Training images held out at random, in place of the test set; and whose rows are where.
+
+    Raises:
+        UserError: There are not as many training images.
+    """
+    images, labels = data.train.images, data.train.labels
+    if not count < len(labels):
+        raise UserError(
+            f"data.validation={count}: there are {len(labels)} training images, and some must stay"
+        )
+    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
+    held, kept = order[:count].sort().values, order[count:].sort().values
+    train, validation = (Split(images[rows], labels[rows]) for rows in (kept, held))
+    return LabelledImages(train, validation, data.fine_names), {"train": kept, "test": held}
+
+
+def check_labelled(data: Any, source: str) -> LabelledImages:
+    """What a function of the user's returned, if it can be used.
+
+    Raises:
+        UserError: It cannot.
+    """
+
+    def refuse(what: str) -> UserError:
+        return UserError(f"data.source: {source} {what}")
+
+    if not isinstance(data, LabelledImages):
+        raise refuse(f"returned {type(data).__name__}, not collapse_lit.data.LabelledImages")
+    for name, split in (("train", data.train), ("test", data.test)):
+        images, labels = split.images, split.labels
+        pictures = images.dtype == torch.uint8 and images.ndim == 4
+        vectors = images.dtype == torch.float32 and images.ndim == 2
+        if not (pictures or vectors):
+            raise refuse(
+                f"gave {name} images {tuple(images.shape)} {images.dtype}: (N, C, H, W) uint8 or "
+                "vectors (N, d) float32 would be right"
+            )
+        if labels.dtype != torch.int64 or labels.shape != images.shape[:1] or not len(labels):
+            raise refuse(
+                f"gave {name} labels {tuple(labels.shape)} {labels.dtype} for {len(images)} "
+                "images: (N,) int64 would be right, of one image or more"
+            )
+        if labels.min() < 0 or labels.max() >= len(data.fine_names):
+            raise refuse(
+                f"gave {name} labels from {int(labels.min())} to {int(labels.max())} for "
+                f"{len(data.fine_names)} fine_names"
+            )
+    if data.train.images.shape[1:] != data.test.images.shape[1:]:
+        raise refuse("gave training and test images of different shapes")
+    return data

@@ -7,8 +7,8 @@ import torch
 import yaml
 
 from collapse_lit.data import CoarseDataModule
+from collapse_lit.data.gaussian import GaussianMixture
 from collapse_lit.data.imagefolder import list_images
-from collapse_lit.data.sources import GaussianMixture
 from collapse_lit.discover.samples import Samples, check_features, make_samples
 from collapse_lit.errors import UserError
 from collapse_lit.features import View, extract_features, further_views
@@ -90,7 +90,10 @@ def _paths(data: CoarseDataModule, split: str) -> list[str] | None:
     """The image files of a run on an image folder, in the order of its data set."""
     if data.source != "imagefolder":
         return None
-    folder = data.root / split
-    return [
-        str(path) for path in list_images(folder if folder.is_dir() else data.root / "val").files
-    ]
+    held_out = data.validation > 0
+    folder = data.root / ("train" if held_out else split)
+    files = list_images(folder if folder.is_dir() else data.root / "val").files
+    if held_out:
+        rows = data.rows[split].tolist()
+        files = [files[row] for row in rows]
+    return [str(path) for path in files]

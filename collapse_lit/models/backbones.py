@@ -1,11 +1,8 @@
 """Backbones by name: images in, a flat feature vector per image out."""
 
-import sys
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
-from importlib import import_module
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,6 +10,7 @@ from torch import Tensor, nn
 
 from collapse_lit.errors import UserError
 from collapse_lit.models.fast_cnn import FastCNN
+from collapse_lit.own_code import imported
 
 # Images up to this side get a CIFAR stem: the ImageNet stem (7×7 stride 2, then max pooling)
 # would leave 8×8 positions of a 32×32 image.
@@ -93,17 +91,7 @@ def _pixels(name: str, image_shape: tuple[int, ...]) -> nn.Module:
 
 def _own_backbone(name: str, image_shape: tuple[int, ...], **options: Any) -> nn.Module:
     """A module class of the user's, by its import path; nothing but a module is ever called."""
-    path, _, class_name = name.rpartition(".")
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.append(here)
-    try:
-        found = getattr(import_module(path), class_name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise UserError(
-            f"model.backbone: {name!r} cannot be imported: {error}; it must be installed, or lie "
-            "in the directory that you start from"
-        ) from error
+    found = imported(name, "model.backbone")
     if not (isinstance(found, type) and issubclass(found, nn.Module)):
         raise UserError(f"model.backbone: {name!r} is no class derived from torch.nn.Module")
     return found(**options)

@@ -143,9 +143,11 @@ def _facts(config: str, identity: Mapping[str, Any]) -> dict[str, Any]:
             options.get("model") or {},
         )
     )
+    held_out = data.get("validation")
     facts = {
         "data": data.get("source"),
         "network": model.get("backbone"),
+        "test set": f"{held_out} training images held out" if held_out else None,
         "started": identity.get("started"),
         "seed": identity.get("seed"),
         "commit": identity.get("git_commit"),

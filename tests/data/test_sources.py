@@ -3,10 +3,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from collapse_lit.data.sources import GaussianMixture, load_source
+from collapse_lit.data.gaussian import GaussianMixture
+from collapse_lit.data.sources import SourceOptions
+from collapse_lit.data.sources import load_source as load_with
 from collapse_lit.errors import UserError
 
 ROOT = Path("unused")
+
+
+def load_source(source: str, root: Path = ROOT, **options):
+    return load_with(source, SourceOptions(root, **options))
 
 
 def test_digits_are_split_once_and_for_all():
@@ -56,4 +62,4 @@ def test_gaussian_follows_its_seed():
 )
 def test_wrong_arguments_are_named(arguments, message):
     with pytest.raises(UserError, match=message):
-        load_source(root=ROOT, **arguments)
+        load_source(**arguments)
