@@ -1,6 +1,6 @@
-"""A data set of one's own: a function that takes the root folder and returns labelled images.
+r"""A data set of one's own: a function that takes the root folder and returns labelled images.
 
-    collapse-lit fit --config configs/quickstart.yaml --run_dir runs/own_source \\
+    collapse-lit fit --config configs/quickstart.yaml --run_dir runs/own_source \
         --data.source own_source.load --data.num_coarse 2
 
 from the directory that this file lies in, or with its package installed.

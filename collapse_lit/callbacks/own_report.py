@@ -11,9 +11,8 @@ from typing import Any
 import lightning as L
 import numpy as np
 import torch
-from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
+from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities import rank_zero_info
-from PIL import Image
 from torch import Tensor
 
 from collapse_lit.callbacks.clean_pass import measuring_group
@@ -28,6 +27,7 @@ from collapse_lit.pages.sprite import make_sprite
 from collapse_lit.reading.batches import TakeApart
 from collapse_lit.report import build_report
 from collapse_lit.report.page import discover_command
+from collapse_lit.tracking.other_loggers import show_figures
 from collapse_lit.tracking.run_directory import Row, RunDirectory, write_json, write_whole
 from collapse_lit.tracking.tables import write_csv
 
@@ -238,14 +238,10 @@ def _joined(columns: Sequence[Tensor]) -> Tensor:
 
 
 def _show(logger: Any, figures: Sequence[Path], page: Path, step: int) -> None:
-    """Show figures where a logger has a place for them; others keep numbers only."""
+    """Show figures where a logger has a place for them, and the page in W&B."""
+    show_figures(logger, {f"figures/{path.stem}": path for path in figures}, step)
     if isinstance(logger, WandbLogger):
         import wandb
 
-        images = {f"figures/{path.stem}": wandb.Image(str(path)) for path in figures}
-        shown = {**images, "report": wandb.Html(str(page), inject=False)}
-        logger.experiment.log({**shown, "trainer/global_step": step})
-    elif isinstance(logger, TensorBoardLogger):
-        for path in figures:
-            image = np.asarray(Image.open(path).convert("RGB"))
-            logger.experiment.add_image(f"figures/{path.stem}", image, step, dataformats="HWC")
+        html = wandb.Html(str(page), inject=False)
+        logger.experiment.log({"report": html, "trainer/global_step": step})

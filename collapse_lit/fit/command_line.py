@@ -31,6 +31,7 @@ from collapse_lit.models import CoarseClassifier
 from collapse_lit.tracking.checkpoints import WholeCheckpointIO
 from collapse_lit.tracking.claim import Claim
 from collapse_lit.tracking.continuation import check_same_experiment
+from collapse_lit.tracking.other_loggers import asked_for
 from collapse_lit.tracking.run_directory import RunDirectory, write_whole
 from collapse_lit.tracking.wandb_options import WandbOptions
 from collapse_lit.tracking.weights_and_biases import wandb_logger
@@ -41,7 +42,7 @@ Everything goes into run_dir; the same command again continues that run where it
 
 # Trainer options that the run directory and our loops decide, or that would do nothing here.
 NOT_FOR_USERS = (
-    *("logger", "default_root_dir", "enable_checkpointing", "use_distributed_sampler", "barebones"),
+    *("default_root_dir", "enable_checkpointing", "use_distributed_sampler", "barebones"),
     *("limit_val_batches", "limit_test_batches", "limit_predict_batches", "num_sanity_val_steps"),
     *("val_check_interval", "check_val_every_n_epoch", "reload_dataloaders_every_n_epochs"),
     *("inference_mode", "enable_autolog_hparams", "model_registry", "overfit_batches"),
@@ -156,13 +157,17 @@ class FitCLI(LightningCLI):
             raise
 
     def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:
-        """A trainer whose logger, checkpoints and progress all belong to the run directory."""
+        """A trainer whose checkpoints, progress and W&B run all belong to the run directory."""
         run, asked = self.run_directory, self.config.trainer
         check_clusters(self.config_init.recovery, self.datamodule)
-        logger: Any = False
-        if not asked.fast_dev_run and rank_zero_only.rank == 0:  # type: ignore[attr-defined]
+        loggers = asked_for(self.config_init.trainer.logger)
+        for logger in loggers:
+            logger.log_hyperparams(self._resolved())
+        none = asked.fast_dev_run or asked.logger is False
+        if not none and rank_zero_only.rank == 0:  # type: ignore[attr-defined]
             identity = run.identify(self.config.seed_everything)
-            logger = wandb_logger(run, identity, self.config_init.wandb, self._resolved())
+            of_wandb = wandb_logger(run, identity, self.config_init.wandb, self._resolved())
+            loggers += [of_wandb] if of_wandb is not None else []
         progress = progress_callback()
         self.recorder = RunRecorder(run, self.config.checkpoint_every)
         self.endings = Endings(self._resolved()["trainer"].get("callbacks"))
@@ -174,7 +179,7 @@ class FitCLI(LightningCLI):
             *([] if asked.fast_dev_run else [RunPictures(run)]),
         ]
         trainer = super().instantiate_trainer(
-            logger=logger,
+            logger=loggers or False,
             enable_progress_bar=isinstance(progress, ProgressBar)
             and asked.enable_progress_bar is not False,
             default_root_dir=run.path,

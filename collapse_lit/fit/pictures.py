@@ -1,4 +1,4 @@
-"""Figures of the run so far, in the run directory and in W&B."""
+"""Figures of the run so far, in the run directory and in its loggers."""
 
 import time
 import warnings
@@ -12,6 +12,7 @@ from collapse_lit.callbacks.last_epoch import is_last_epoch
 from collapse_lit.fit.thumbnails import keep_thumbnails
 from collapse_lit.measure.recovery.epoch import select_epoch
 from collapse_lit.report.figures import run_figures, save_figure
+from collapse_lit.tracking.other_loggers import show_figures
 from collapse_lit.tracking.run_directory import RunDirectory
 from collapse_lit.tracking.weights_and_biases import RunLogger
 
@@ -20,7 +21,7 @@ SHARE_OF_TIME = 0.05
 
 
 class RunPictures(Checkpoint):
-    """Redraws ``figures/*.png`` during training, and shows them in W&B; keeps thumbnails once.
+    """Redraws ``figures/*.png`` during training, and shows them in loggers; keeps thumbnails once.
 
     To Lightning this is a checkpoint callback: those come last at the end of an epoch, after the
     history that the figures are drawn from is written. A picture that fails is a warning, once.
@@ -77,3 +78,5 @@ class RunPictures(Checkpoint):
         for logger in trainer.loggers:
             if isinstance(logger, RunLogger) and paths:
                 logger.log_figures(paths, trainer.current_epoch, trainer.global_step)
+            else:
+                show_figures(logger, paths, trainer.current_epoch)

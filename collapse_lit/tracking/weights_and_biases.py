@@ -138,8 +138,8 @@ def wandb_logger(
     identity: Mapping[str, Any],
     options: WandbOptions,
     config: Mapping[str, Any],
-) -> RunLogger | bool:
-    """A logger bound to the run's own id; False when disabled, or when W&B cannot start.
+) -> RunLogger | None:
+    """A logger bound to the run's own id; None when disabled, or when W&B cannot start.
 
     Args:
         run: W&B keeps its files in ``run.path / "wandb"``, offline too.
@@ -148,21 +148,21 @@ def wandb_logger(
         config: The whole configuration, shown in W&B.
     """
     if options.mode == "disabled":
-        return False
+        return None
     try:
         arguments = init_arguments(options, identity["name"])
     except Exception as error:
         warnings.warn(f"W&B cannot start ({error}); training does", stacklevel=2)
-        return False
+        return None
     if arguments["mode"] == "disabled":
-        return False
+        return None
     for mode in dict.fromkeys((arguments["mode"], "offline")):
         try:
             return _start(run, identity, {**arguments, "mode": mode}, config)
         except Exception as error:
             warnings.warn(f"W&B cannot start {mode} ({error!r}); training does", stacklevel=2)
             _forget_failed_start()
-    return False
+    return None
 
 
 def _forget_failed_start() -> None:

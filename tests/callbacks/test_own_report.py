@@ -27,6 +27,7 @@ def test_figures_and_page_are_in_wandb(tmp_path: Path, monkeypatch) -> None:
     ]
     fit(monitors, logger=logger)
     wandb.finish()
+    wandb.teardown()  # until W&B's own process has ended, the file may lack its end
     file = next((tmp_path / "wandb").glob("*run-*/run-*.wandb"))
     logged = {key for row in history_rows(file) for key in row}
     assert {"collapse/nc1", "figures/recovery.path", "report.path"} <= logged
