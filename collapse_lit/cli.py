@@ -3,9 +3,11 @@
 import os
 import sys
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
-from collapse_lit.errors import EXIT_INTERRUPTED, EXIT_MISTAKE, UserError
+from collapse_lit import __version__
+from collapse_lit.errors import EXIT_INTERRUPTED, EXIT_MISTAKE, UserError, did_you_mean
 
 COMMANDS = {
     "fit": "train on coarse labels, measure collapse and recovery; the same command again resumes",
@@ -16,6 +18,7 @@ COMMANDS = {
     "predict": "names given to such sub-classes, for new samples",
     "report": "rebuild the figures and the page of a run, or the table of a grid",
 }
+CONFIGURED = ("fit", "controls", "grid")
 CONTINUED = ("fit", "remeasure", "controls", "grid")
 
 USAGE = """usage: collapse-lit COMMAND ...
@@ -30,7 +33,7 @@ commands:
   collapse-lit discover --run runs/quickstart --out found
   collapse-lit report runs/quickstart
 
-collapse-lit COMMAND --help tells more.
+collapse-lit COMMAND --help tells more; collapse-lit --version says which one this is.
 """.format(commands="\n".join(f"  {name:10}{text}" for name, text in COMMANDS.items()))
 
 
@@ -40,8 +43,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if command in ("-h", "--help"):
         print(USAGE, end="")
         return 0
+    if command == "--version":
+        print(f"collapse-lit {__version__}")
+        return 0
     if command not in COMMANDS:
-        return _fail(f"there is no command {command!r}; there are {', '.join(COMMANDS)}")
+        near = did_you_mean(command, COMMANDS)
+        return _fail(f"there is no command {command!r}{near}; there are {', '.join(COMMANDS)}")
+    if command in CONTINUED and os.name != "posix":
+        return _fail(f"{command} needs Linux or macOS; measure and callbacks run anywhere")
+    missing = _missing_configuration(rest) if command in CONFIGURED else None
+    if missing is not None:
+        return _fail(missing)
     # Threads that spin at barriers stall for milliseconds when another process has their core: a
     # busy neighbour then slows training many times over. Must be set before torch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -79,6 +91,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"collapse-lit: stopped by Ctrl-C{goes_on}", file=sys.stderr)
         return EXIT_INTERRUPTED
     return 0
+
+
+def _missing_configuration(arguments: Sequence[str]) -> str | None:
+    """What is wrong with ``--config``, said before seconds go into importing Lightning."""
+    names = [after for name, after in pairwise(arguments) if name in ("--config", "-c")]
+    names += [a.removeprefix("--config=") for a in arguments if a.startswith("--config=")]
+    for path in map(Path, names):
+        if not path.exists():
+            near = did_you_mean(str(path), map(str, path.parent.glob("*.yaml")))
+            return f"--config {path}: there is no such file{near}"
+    return None
 
 
 def _report(arguments: Sequence[str]) -> None:

@@ -1,7 +1,6 @@
 """Which fine classes make up which coarse class: by a rule, a dict or a file, and checked."""
 
 import csv
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ import torch
 import yaml
 from torch import Tensor
 
-from collapse_lit.errors import UserError
+from collapse_lit.errors import UserError, did_you_mean
 
 RULES = ("mod", "adjacent", "random", "identity", "cifar100", "parents")
 
@@ -178,7 +177,7 @@ def _from_rule(
         fine_to_coarse = parents
     else:
         raise UserError(
-            f"data.coarse={rule!r} is not known{_suggest(rule, RULES)}; right would be one of "
+            f"data.coarse={rule!r} is not known{did_you_mean(rule, RULES)}; right would be one of "
             f"{', '.join(RULES)}, a dict {{coarse name: [fine names]}}, or a .yaml or .csv file"
         )
     members: dict[int, list[str]] = {c: [] for c in range(int(fine_to_coarse.max()) + 1)}
@@ -205,7 +204,7 @@ def _from_groups(
             if name not in fine_names:
                 raise UserError(
                     f"{where}: {name!r} (in {coarse_name!r}) is not a class of this data set"
-                    f"{_suggest(name, fine_names)}"
+                    f"{did_you_mean(name, fine_names)}"
                 )
             if name in coarse_of:
                 raise UserError(f"{where}: class {name!r} is listed twice")
@@ -247,8 +246,3 @@ def _read_groups(path: Path) -> dict[str, Any]:
     if not isinstance(groups, dict):
         raise UserError(f"data.coarse: {path} must be a mapping {{coarse name: [fine names]}}")
     return groups
-
-
-def _suggest(word: str, known: Sequence[str]) -> str:
-    close = difflib.get_close_matches(word, known, n=1)
-    return f"; did you mean {close[0]!r}?" if close else ""

@@ -1,6 +1,5 @@
 """Where images and fine labels come from: a source by its name, or a function of the user's."""
 
-import difflib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +9,7 @@ from collapse_lit.data.gaussian import GaussianMixture, draw_mixture, mixture_na
 from collapse_lit.data.imagefolder import class_folders, load_imagefolder
 from collapse_lit.data.labelled import LabelledImages, check_labelled
 from collapse_lit.data.torchvision_sets import TORCHVISION_SETS, load_torchvision
-from collapse_lit.errors import UserError
+from collapse_lit.errors import UserError, did_you_mean
 from collapse_lit.own_code import imported
 
 Names = tuple[str, ...]
@@ -83,11 +82,9 @@ def find_source(name: str) -> Source:
         if not callable(load):
             raise UserError(f"data.source: {name!r} is no function")
         return Source(lambda options: check_labelled(load(options.root), name))
-    by_lower_case = {known.lower(): known for known in SOURCES}
-    close = difflib.get_close_matches(name.lower(), by_lower_case, n=1)
-    hint = f"; did you mean {by_lower_case[close[0]]!r}?" if close else ""
+    near = did_you_mean(name, SOURCES)
     raise UserError(
-        f"data.source={name!r} is not known{hint}; right would be one of {', '.join(SOURCES)}, or "
+        f"data.source={name!r} is not known{near}; right would be one of {', '.join(SOURCES)}, or "
         "package.function for one of your own"
     )
 

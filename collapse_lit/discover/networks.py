@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ from collapse_lit.discover.images import (
 )
 from collapse_lit.discover.samples import Samples, check_features, make_samples
 from collapse_lit.discover.weights import fill, last_linear
-from collapse_lit.errors import UserError
+from collapse_lit.errors import UserError, did_you_mean
 from collapse_lit.features import extract_features
 from collapse_lit.models.state import State, read_state
 
@@ -109,10 +108,9 @@ def _with_torchvision(options: NetworkOptions) -> tuple[nn.Module, Transform]:
     name, weights = options.model, options.weights
     known = models.list_models(module=models)
     if name not in known:
-        near = get_close_matches(name, known, n=3) or ["resnet18", "convnext_tiny", "vit_b_16"]
         raise UserError(
-            f"--model: torchvision has no classifier {name!r}; did you mean {' or '.join(near)}? "
-            "For timm's models write timm:NAME"
+            f"--model: torchvision has no classifier {name!r}{did_you_mean(name, known, most=3)}; "
+            "there are those such as resnet18 or vit_b_16; for timm's models write timm:NAME"
         )
     pretrained = models.get_model_weights(name)
     build = partial(models.get_model, name, weights=None)
@@ -138,8 +136,8 @@ def _with_timm(options: NetworkOptions) -> tuple[nn.Module, Transform]:
         raise UserError(f"--model {options.model} needs timm: pip install timm") from error
     name, weights = options.model.removeprefix("timm:"), options.weights
     if name not in timm.list_models():
-        near = get_close_matches(name, timm.list_models(), n=3)
-        raise UserError(f"--model: timm has no model {name!r}{_did_you_mean(near)}")
+        near = did_you_mean(name, timm.list_models(), most=3)
+        raise UserError(f"--model: timm has no model {name!r}{near}")
     build = partial(timm.create_model, name)
     try:
         model = build(pretrained=weights == "DEFAULT")
@@ -156,10 +154,6 @@ def _with_timm(options: NetworkOptions) -> tuple[nn.Module, Transform]:
         std=options.std or wants["std"],
         interpolation=InterpolationMode(wants["interpolation"]),
     )
-
-
-def _did_you_mean(near: Sequence[str]) -> str:
-    return f"; did you mean {' or '.join(near)}?" if near else ""
 
 
 def _read(weights: str) -> State:

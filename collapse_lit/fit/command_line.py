@@ -2,7 +2,7 @@
 
 import logging
 import warnings
-from argparse import ArgumentError
+from argparse import SUPPRESS, ArgumentError
 from collections.abc import Sequence
 from typing import Any
 
@@ -40,6 +40,11 @@ DESCRIPTION = """Train a network on coarse labels only; after each epoch, measur
 features have collapsed onto them, and how well the hidden fine classes can be recovered from them.
 Everything goes into run_dir; the same command again continues that run where it stopped."""
 
+USAGE = "%(prog)s --config configs/NAME.yaml [--key.option VALUE ...]"
+ALL_HELP = "--help.trainer"
+EPILOG = f"""The options of Lightning's Trainer, such as --trainer.max_epochs, --trainer.devices and
+--trainer.precision: collapse-lit fit {ALL_HELP}"""
+
 # Trainer options that the run directory and our loops decide, or that would do nothing here.
 NOT_FOR_USERS = (
     *("default_root_dir", "enable_checkpointing", "use_distributed_sampler", "barebones"),
@@ -59,11 +64,12 @@ def command_line(arguments: Sequence[str]) -> "FitCLI":
         UserError: The configuration, the data or the run directory cannot be used.
     """
     _quiet_lightning()
+    asked = ["--help" if argument == ALL_HELP else argument for argument in arguments]
     try:
         return FitCLI(
             CoarseClassifier,
             CoarseDataModule,
-            args=list(arguments),
+            args=asked,
             run=False,
             seed_everything_default=0,
             save_config_callback=None,
@@ -73,7 +79,10 @@ def command_line(arguments: Sequence[str]) -> "FitCLI":
                 "description": DESCRIPTION,
                 "prog": "collapse-lit fit",
                 "exit_on_error": False,
+                "usage": USAGE,
+                "epilog": EPILOG,
             },
+            show_trainer=ALL_HELP in arguments,
         )
     except ArgumentError as error:
         raise UserError(f"{error} (collapse-lit fit --help lists all options)") from error
@@ -86,6 +95,10 @@ class FitCLI(LightningCLI):
     claim: Claim | None = None
     endings: Endings
     recorder: RunRecorder
+
+    def __init__(self, *args: Any, show_trainer: bool = False, **kwargs: Any) -> None:
+        self.show_trainer = show_trainer
+        super().__init__(*args, **kwargs)
 
     def add_core_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """What a newcomer looks for first, the trainer's many options last."""
@@ -115,6 +128,10 @@ class FitCLI(LightningCLI):
             fail_untyped=False,
             sub_configs=True,
         )
+        if not self.show_trainer:
+            for action in parser._actions:
+                if action.dest.startswith("trainer"):
+                    action.help = SUPPRESS
         parser.link_arguments("seed_everything", "data.seed")
         parser.link_arguments("seed_everything", "recovery.seed")
         parser.link_arguments("data.num_coarse", "model.num_classes", apply_on="instantiate")

@@ -1,6 +1,5 @@
 """Lightning's callbacks as a user adds them: measured epochs and the run's folder are theirs."""
 
-import difflib
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +7,7 @@ import lightning as L
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 
 from collapse_lit.callbacks.monitor import monitors_of
-from collapse_lit.errors import UserError
+from collapse_lit.errors import UserError, did_you_mean
 
 
 def take_in(callbacks: list[L.Callback], folder: Path) -> None:
@@ -67,8 +66,7 @@ def is_measured(trainer: L.Trainer, callback: Any) -> bool:
         return False
     if not getattr(callback, "strict", True):  # its user allows the key to be missing
         return True
-    close = difflib.get_close_matches(key, known, n=1)
     raise UserError(
         f"trainer.callbacks: {type(callback).__name__} monitors {key!r}, which nothing measures"
-        f"{f'; did you mean {close[0]!r}?' if close else ''}; there are {', '.join(sorted(known))}"
+        f"{did_you_mean(key, known)}; there are {', '.join(sorted(known))}"
     )

@@ -1,14 +1,13 @@
 """Backbones by name: images in, a flat feature vector per image out."""
 
 from collections.abc import Callable, Sequence
-from difflib import get_close_matches
 from itertools import pairwise
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from collapse_lit.errors import UserError
+from collapse_lit.errors import UserError, did_you_mean
 from collapse_lit.models.fast_cnn import FastCNN
 from collapse_lit.own_code import imported
 
@@ -105,9 +104,8 @@ def _torchvision_backbone(
     classifiers = models.list_models(module=models)
     if name not in classifiers:
         known = [*_BUILDERS, *classifiers]
-        near = get_close_matches(name, known, n=3) or ["small_cnn", "mlp", "resnet18"]
         raise UserError(
-            f"model.backbone: no backbone is called {name!r}; did you mean {' or '.join(near)}? "
+            f"model.backbone: no backbone is called {name!r}{did_you_mean(name, known, most=3)} "
             "There are fast_cnn, small_cnn, mlp, all classification models of torchvision, and "
             "your own as package.module.Class"
         )
