@@ -1,3 +1,43 @@
-"""collapse-lit: train on coarse labels, watch the features collapse, recover the fine classes."""
+"""collapse-lit: train on coarse labels, watch the features collapse, recover the fine classes.
+
+The names below are imported when they are first asked for: neither Lightning nor W&B comes along
+with the measures.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collapse_lit.callbacks import CollapseMonitor, RecoveryMonitor
+    from collapse_lit.measure import (
+        LabelledFeatures,
+        NeuralCollapse,
+        SubclassClustering,
+        neural_collapse,
+        recover,
+        score_recovery,
+    )
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "CollapseMonitor",
+    "LabelledFeatures",
+    "NeuralCollapse",
+    "RecoveryMonitor",
+    "SubclassClustering",
+    "neural_collapse",
+    "recover",
+    "score_recovery",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    room = "callbacks" if name.endswith("Monitor") else "measure"
+    return getattr(import_module(f"{__name__}.{room}"), name)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

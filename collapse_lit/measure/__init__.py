@@ -1,20 +1,39 @@
-from collapse_lit.measure.collapse.functional import (
+"""Measures on plain tensors: neural collapse, and recovery of fine classes inside coarse ones."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from collapse_lit.measure.collapse import (
     HierarchicalCollapse,
     class_distances,
     hierarchical_collapse,
     neural_collapse,
 )
-from collapse_lit.measure.recovery.all_classes import Recovery, recover
-from collapse_lit.measure.recovery.matching import Matching, match_clusters, random_clusters
-from collapse_lit.measure.recovery.probe import Probe, cluster_and_linear_probe, fit_probe
-from collapse_lit.measure.recovery.scoring import LabelledFeatures, score_recovery
+from collapse_lit.measure.recovery import (
+    LabelledFeatures,
+    Matching,
+    Probe,
+    Recovery,
+    cluster_and_linear_probe,
+    fit_probe,
+    match_clusters,
+    random_clusters,
+    recover,
+    score_recovery,
+)
+
+if TYPE_CHECKING:
+    from collapse_lit.measure.collapse.metric import NeuralCollapse
+    from collapse_lit.measure.recovery.estimator import SubclassClustering
 
 __all__ = [
     "HierarchicalCollapse",
     "LabelledFeatures",
     "Matching",
+    "NeuralCollapse",
     "Probe",
     "Recovery",
+    "SubclassClustering",
     "class_distances",
     "cluster_and_linear_probe",
     "fit_probe",
@@ -25,3 +44,12 @@ __all__ = [
     "recover",
     "score_recovery",
 ]
+
+# Imported when first asked for: torchmetrics and scikit-learn's estimators take seconds.
+_LATE = {"NeuralCollapse": "collapse.metric", "SubclassClustering": "recovery.estimator"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_LATE[name]}"), name)

@@ -10,7 +10,12 @@ from collapse_lit.measure.collapse.class_means import squared_distances
 from collapse_lit.measure.collapse.levels import Head, grouped, ungrouped
 from collapse_lit.measure.collapse.measures import Evidence, directional_ratios, measures
 from collapse_lit.measure.collapse.second_pass import second_pass
-from collapse_lit.measure.collapse.statistics import ClassMeans, class_means, within_class
+from collapse_lit.measure.collapse.statistics import (
+    ClassMeans,
+    class_means,
+    count_classes,
+    within_class,
+)
 from collapse_lit.measure.distributed import Group
 
 
@@ -38,7 +43,7 @@ class HierarchicalCollapse:
 def neural_collapse(
     features: Tensor,
     labels: Tensor,
-    num_classes: int = 5,
+    num_classes: int | None = None,
     weight: Tensor | None = None,
     bias: Tensor | None = None,
     *,
@@ -47,6 +52,10 @@ def neural_collapse(
     variants: bool = False,
 ) -> dict[str, float]:
     """How far features have collapsed onto the means of their classes (Papyan, Han, Donoho 2020).
+
+    As input it takes the features of all samples and their labels; it returns a dictionary of
+    numbers. For features that arrive in batches there is
+    :class:`~collapse_lit.measure.NeuralCollapse`.
 
     Features h_i in R^d, labels y_i in 0..C-1, n_c samples of class c, N in all, head W (C×d), b.
     mu_c = class mean, mu_G = mean of the class means, M = rows mu_c − mu_G,
@@ -89,7 +98,7 @@ def neural_collapse(
         features: (n_local, d) floating point: the input of the last linear layer, every sample
             once; on any device. Take them in float32 or better: bfloat16 puts a floor under nc1.
         labels: (n_local,) integers in 0..num_classes-1.
-        num_classes: C, at least 2.
+        num_classes: C, at least 2; by default the largest label of all ranks and one.
         weight: (C, d) weight of the last linear layer.
         bias: (C,) its bias; ``None`` for none.
         group: process group whose ranks hold disjoint shards of the samples, of any sizes; every
@@ -105,6 +114,11 @@ def neural_collapse(
         ValueError: On all ranks alike: if a class has no samples, features hold NaN or Inf, a label
             is out of range, or shapes do not fit; the message names the classes.
 
+    Example:
+        >>> features = torch.tensor([[0.0, 1.0], [0.0, -1.0], [4.0, 1.0], [4.0, -1.0]])
+        >>> neural_collapse(features, torch.tensor([0, 0, 1, 1]))["nc1_trace"]  # Sw: 1, Sb: 4
+        0.25
+
     Sources:
         [1] Papyan, Han, Donoho, PNAS 2020, doi 10.1073/pnas.2015509117.
         [2] Tirer, Huang, Niles-Weed, ICML 2023, Perturbation Analysis of Neural Collapse.
@@ -116,6 +130,7 @@ def neural_collapse(
         [8] Luthra, Salunkhe, Galanti 2026.
         [9] Garrido, Balestriero, Najman, LeCun, ICML 2023, RankMe, arXiv 2210.02885.
     """
+    num_classes = num_classes or count_classes(labels, group)
     if num_classes < 2:
         raise ValueError(f"neural collapse needs two classes or more, not {num_classes}")
     classes = class_means(features, labels, num_classes, group)
@@ -182,7 +197,7 @@ def hierarchical_collapse(
 
 @torch.no_grad()
 def class_distances(
-    features: Tensor, labels: Tensor, num_classes: int = 10, *, group: Group = None
+    features: Tensor, labels: Tensor, num_classes: int | None = None, *, group: Group = None
 ) -> Tensor:
     """Mean squared distances between the samples of two classes (heat map of Yang et al. 2023).
 
@@ -193,7 +208,7 @@ def class_distances(
     Args:
         features: (n_local, d), as for :func:`neural_collapse`.
         labels: (n_local,) integers in 0..num_classes-1.
-        num_classes: K.
+        num_classes: K; by default the largest label of all ranks and one.
         group: process group whose ranks hold the samples; ``None`` for a single process.
 
     Returns:
@@ -203,7 +218,7 @@ def class_distances(
     Raises:
         ValueError: On all ranks alike, as :func:`neural_collapse` does, but not for empty classes.
     """
-    classes = class_means(features, labels, num_classes, group)
+    classes = class_means(features, labels, num_classes or count_classes(labels, group), group)
     return _distances(classes, within_class(features, labels, classes, group).variances)
 
 

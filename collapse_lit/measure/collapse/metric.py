@@ -29,10 +29,19 @@ class NeuralCollapse(Metric):
     Call ``update`` for each batch and ``compute`` at the end of the epoch. ``forward`` would also
     measure each batch by itself, which needs samples of all classes in it.
 
+    As input to ``update`` the metric takes:
+
+    - ``features`` (Tensor): floating point of shape (n, d), the input of the last linear layer.
+    - ``labels`` (Tensor): integers of shape (n,), the class of each, in 0..C-1.
+
+    As output of ``compute`` it returns a dictionary of float64 scalars by the names that
+    :func:`neural_collapse` explains, from ``nc1`` to ``rankme``. Between batches :attr:`counts`,
+    :attr:`means`, :attr:`variances` and :attr:`scatter` tell what has come in so far.
+
     Args:
         num_classes: C, at least 2.
         num_features: d.
-        kwargs: those of ``torchmetrics.Metric``.
+        kwargs: those of ``torchmetrics.Metric``, such as ``process_group``.
 
     Example:
         >>> metric = NeuralCollapse(num_classes=2, num_features=2)
@@ -87,6 +96,39 @@ class NeuralCollapse(Metric):
         values = measures(Evidence(level, within, along))
         zero = self.moments.new_zeros(())
         return {key: zero + value for key, value in values.items()}
+
+    @property
+    def counts(self) -> Tensor:
+        """(C,) int64, samples of each class so far, in this process."""
+        return _unpack(self.moments)[0].counts
+
+    @property
+    def means(self) -> Tensor:
+        """(C, d) float64, mean of each class so far; zero without samples."""
+        return _unpack(self.moments)[0].means
+
+    @property
+    def variances(self) -> Tensor:
+        """(C,) float64, mean of ‖h − mu‖² over each class so far; nan without samples."""
+        return _unpack(self.moments)[1].variances
+
+    @property
+    def scatter(self) -> Tensor:
+        """(d, d) float64, within-class scatter Sw of the samples so far."""
+        return _unpack(self.moments)[1].scatter
+
+    def plot(self, val: Any = None, ax: Any = None) -> Any:
+        """Draw one or several results of ``compute``, one line a measure.
+
+        Args:
+            val: A result, or a list of results in the order of time; by default what ``compute``
+                gives now.
+            ax: Matplotlib's axes to draw on; new ones by default.
+
+        Returns:
+            Figure and axes.
+        """
+        return self._plot(val, ax)
 
     def _apply(
         self, fn: Callable[[Tensor], Tensor], exclude_state: Sequence[str] = ""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from collapse_lit.measure.distributed import Group, rank_and_size, sum_over_ranks
+from collapse_lit.measure.distributed import Group, max_over_ranks, rank_and_size, sum_over_ranks
 
 # Rows are converted to float64 in blocks of about this many numbers, so that the features never
 # exist twice: small enough for a CPU's cache, large enough that the calls cost nothing.
@@ -60,6 +60,13 @@ class WithinClass:
     variances: Tensor
     sums: Mapping[str, Tensor]
     scatter: Tensor
+
+
+def count_classes(labels: Tensor, group: Group) -> int:
+    """One more than the largest label of all ranks; labels of no kind that could be one count 0."""
+    fits = labels.numel() > 0 and not labels.is_floating_point()
+    largest = torch.tensor([int(labels.max()) if fits else -1], device=labels.device)
+    return int(max_over_ranks(largest, group)) + 1
 
 
 def class_means(features: Tensor, labels: Tensor, num_classes: int, group: Group) -> ClassMeans:
