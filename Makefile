@@ -92,7 +92,7 @@ bench: setup  ## measure speed: ratios between ways to do the same, from one run
 
 results: setup  ## rebuild results/README.md with its figures from results/runs, and docs/metrics.md
 	$(BIN)/python results/build.py $(ARGS)
-	$(BIN)/python -m collapse_lit.metrics > docs/metrics.md
+	$(BIN)/python -m collapse_lit.report.metrics_page > docs/metrics.md
 
 clean:  ## remove the virtual environment and caches; runs/ and data/ stay
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache build *.egg-info

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Better = Literal["high", "low", ""]
-Place = Literal["progress", "summary", "controls", "grid", "grid in terminal", "recovery", "NC1"]
+Place = Literal["progress", "summary", "controls", "grid", "grid in terminal", "recovery"]
 
 # The keys that code asks for by name.
 LOSS = "train/loss"
@@ -78,6 +78,13 @@ def _collapse(
     return Metric(f"collapse/{name}", name, meaning, short, better, places=places, panel=panel)
 
 
+def _share(
+    key: str, label: str, meaning: str, short: str = "", places: tuple[Place, ...] = ()
+) -> Metric:
+    """A share of the samples, more of which is better."""
+    return Metric(key, label, meaning, short, "high", "share", places)
+
+
 METRICS: tuple[Metric, ...] = (
     Metric(
         LOSS,
@@ -87,22 +94,18 @@ METRICS: tuple[Metric, ...] = (
         better="low",
         places=("progress",),
     ),
-    Metric(
+    _share(
         TRAIN_ACCURACY,
         "coarse accuracy, train",
         "Coarse accuracy on clean training images, in eval mode",
         short="train acc",
-        better="high",
-        unit="share",
         places=("progress", "summary"),
     ),
-    Metric(
+    _share(
         TEST_ACCURACY,
         "coarse accuracy, test",
         "The same on the test set",
         short="test acc",
-        better="high",
-        unit="share",
         places=("progress", "summary", "controls", "grid", "grid in terminal"),
     ),
     _collapse(
@@ -110,7 +113,7 @@ METRICS: tuple[Metric, ...] = (
         "Variability within classes, beside that between them: tr(Sw Sb⁺) / C",
         panel=VARIABILITY,
         short="NC1",
-        places=("progress", "summary", "controls", "grid", "grid in terminal", "NC1"),
+        places=("progress", "summary", "controls", "grid", "grid in terminal"),
     ),
     _collapse("nc1_trace", "The same as a quotient of traces: tr Sw / tr Sb", panel=VARIABILITY),
     _collapse("cdnv", "The same for each pair of classes, averaged", panel=VARIABILITY),
@@ -136,12 +139,10 @@ METRICS: tuple[Metric, ...] = (
         places=("summary",),
         panel=VARIABILITY,
     ),
-    Metric(
+    _share(
         "collapse_fine/explained",
         "explained by the fine classes",
         "Share of the scatter within coarse classes that lies between their fine ones",
-        better="high",
-        unit="share",
     ),
     Metric(
         "collapse_fine/directional_cdnv_siblings",
@@ -149,59 +150,47 @@ METRICS: tuple[Metric, ...] = (
         "`directional_cdnv` over pairs of fine classes of one coarse class alone",
         better="low",
     ),
-    Metric(
+    _share(
         RAW,
         "k-means on raw features, train",
         "Plain Faiss k-means on the raw training features: what everyone would draw first",
         short="raw, train",
-        better="high",
-        unit="share",
         places=("summary", "controls", "grid", "recovery"),
     ),
-    Metric(
+    _share(
         FOUND,
         "recovered fine classes, train",
         "Training images whose fine class their cluster is matched to",
         short="recovered, train",
-        better="high",
-        unit="share",
         places=("progress", "summary", "controls", "grid", "recovery"),
     ),
-    Metric(
+    _share(
         FLOOR,
         "floor: random clusters, test",
         "The headline's floor: random clusters, through the same probe and matching",
         short="floor, test",
-        better="high",
-        unit="share",
         places=("summary", "controls", "grid", "recovery"),
     ),
-    Metric(
+    _share(
         HEADLINE,
         "recovered fine classes, test",
         "**The headline**: a linear probe trained on clusters, scored on the test set's fine "
         "labels",
         short="recovered, test",
-        better="high",
-        unit="share",
         places=("progress", "summary", "controls", "grid", "grid in terminal", "recovery"),
     ),
-    Metric(
+    _share(
         CEILING,
         "ceiling: probe on true fine labels, test",
         "The headline's ceiling: the same probe trained on the true fine labels",
         short="ceiling, test",
-        better="high",
-        unit="share",
         places=("summary", "controls", "grid", "grid in terminal", "recovery"),
     ),
-    Metric(
+    _share(
         INSIDE,
         "recovered inside the coarse class",
         "The headline among the test images that are put into their true coarse class",
         short="inside, test",
-        better="high",
-        unit="share",
         places=("controls",),
     ),
     Metric(
@@ -210,12 +199,10 @@ METRICS: tuple[Metric, ...] = (
         "What an even guess scores there",
         unit="share",
     ),
-    Metric(
+    _share(
         "recovery/acc_macro",
         "recovered, mean over fine classes",
         "`recovery/acc`, each fine class counted alike",
-        better="high",
-        unit="share",
     ),
     Metric(
         "recovery/nmi",
@@ -232,13 +219,11 @@ METRICS: tuple[Metric, ...] = (
         better="high",
         places=("controls",),
     ),
-    Metric(
+    _share(
         STABILITY,
         "stability (label-free)",
         "How far clusters found in two halves of the data agree",
         short="stability",
-        better="high",
-        unit="share",
         places=("progress", "summary", "controls"),
     ),
     Metric(
@@ -248,12 +233,10 @@ METRICS: tuple[Metric, ...] = (
         better="high",
     ),
     Metric(SPACE, "space", "The space chosen for each coarse class; in `history.jsonl`"),
-    Metric(
+    _share(
         "recovery/acc_of_coarse",
         "recovered by coarse class",
         "`recovery/acc` inside each coarse class; in `history.jsonl`",
-        better="high",
-        unit="share",
     ),
 )
 BY_KEY = {metric.key: metric for metric in METRICS}
@@ -284,28 +267,3 @@ def prefixes() -> tuple[str, ...]:
     """What stands before the slash of the keys; all kinds of collapse in one."""
     found = (metric.key.split("/")[0].split("_")[0] for metric in METRICS)
     return tuple(dict.fromkeys(found))
-
-
-PAGE = """\
-# What is measured
-
-Each measured epoch is a line of `history.jsonl` and a point in W&B, under these keys.
-`collapse/…` is of training features and coarse labels. `collapse_test/…` is the same of the test
-set, `collapse_fine/…` the same of the training set's fine labels, and `collapse_layers/PATH/nc1` of
-another layer. Definitions and sources stand in the docstrings of `neural_collapse` and
-`score_recovery`. This page is written by `make results`, from
-[metrics.py](../collapse_lit/metrics.py).
-
-| key | meaning | better | unit |
-|---|---|---|---|
-"""
-
-
-def page() -> str:
-    """docs/metrics.md."""
-    rows = (f"| `{m.key}` | {m.meaning} | {m.better} | {m.unit} |" for m in METRICS)
-    return PAGE + "\n".join(rows)
-
-
-if __name__ == "__main__":
-    print(page())

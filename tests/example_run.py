@@ -7,7 +7,8 @@ import numpy as np
 from PIL import Image
 
 from collapse_lit.pages import make_sprite
-from collapse_lit.tracking.run_directory import RunDirectory, write_json, write_whole
+from collapse_lit.tracking.run_directory import RunDirectory
+from collapse_lit.tracking.whole_files import write_json, write_whole
 
 COLOURS = ("red", "green", "blue", "yellow")
 MEASURES = ("nc1", "nc1_trace", "cdnv", "nc2_equinorm", "nc2_equiangular", "nc2_etf", "nc3", "nc4")

@@ -3,7 +3,7 @@
 import dataclasses
 import math
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from typing import Any, NamedTuple
@@ -13,45 +13,21 @@ import lightning as L
 import torch
 from lightning.pytorch.trainer.states import RunningStage
 from torch import distributed as dist
-from torch import nn
 from torch.utils.data import DataLoader, IterableDataset
 
+from collapse_lit.callbacks.asked import Asked, network_of
 from collapse_lit.callbacks.fine_labels import settle_fine
 from collapse_lit.callbacks.last_epoch import UNLIMITED
 from collapse_lit.callbacks.loaders import (
     PASS_LOADERS,
-    Loaders,
-    Share,
-    datamodule_of,
-    share_of,
     splits_to_measure,
 )
 from collapse_lit.callbacks.randomness import kept_randomness
+from collapse_lit.callbacks.shares import Share, share_of
 from collapse_lit.callbacks.weights import check_whole, fingerprint, kept_weights
-from collapse_lit.errors import UserError
 from collapse_lit.features import Features, View, extract_features, in_eval_mode
 from collapse_lit.measure.distributed import Group, max_over_ranks
-from collapse_lit.reading.batches import Batch, TakeApart, take_apart
-from collapse_lit.reading.layers import find_layer
-
-
-@dataclasses.dataclass(frozen=True)
-class Asked:
-    """What a monitor wants to see.
-
-    Attributes:
-        layer: Path of the module whose input is the feature.
-        also: Paths of further modules whose output is kept.
-        views: By split, what is looked at beside the images.
-        loaders: Where the data come from; None for the trainer's own.
-        batch: How a batch is taken apart; None for the usual ways.
-    """
-
-    layer: str
-    also: tuple[str, ...] = ()
-    views: Mapping[str, Sequence[View]] = dataclasses.field(default_factory=dict)
-    loaders: Loaders | None = None
-    batch: TakeApart | None = None
+from collapse_lit.reading.batches import Batch, take_apart
 
 
 class Pass(NamedTuple):
@@ -142,7 +118,7 @@ def _extract_splits(
     _fail_together(failure, trainer.strategy.root_device, group)
     if "train" in splits:
         _warn_of_augmentation(trainer, asked)
-    if _offers(trainer, asked):
+    if asked.offered(trainer):
         return splits
     return settle_fine(splits, group, said=asked.batch is not None, complete=only is None)
 
@@ -154,7 +130,7 @@ def _features_of(
     batches: Iterable[Batch],
     views: Sequence[View],
 ) -> Features:
-    network, inside = _network(pl_module, asked)
+    network, inside = network_of(pl_module, asked)
     found = extract_features(
         network,
         batches,
@@ -197,7 +173,7 @@ def _batches(
 def _length_of_epoch(trainer: L.Trainer, asked: Asked, split: str, loader: Any) -> int | None:
     """Batches to read of a stream of the trainer's own, if it was told; None for all there are."""
     stream = isinstance(loader, DataLoader) and isinstance(loader.dataset, IterableDataset)
-    if not stream or asked.loaders is not None or _offers(trainer, asked):
+    if not stream or asked.loaders is not None or asked.offered(trainer):
         return None
     if split == "train":
         batches: float = trainer.num_training_batches
@@ -207,25 +183,6 @@ def _length_of_epoch(trainer: L.Trainer, asked: Asked, split: str, loader: Any) 
         limits = trainer.num_val_batches
         batches = limits[0] if limits else math.inf
     return int(batches) if 0 < batches < math.inf else None
-
-
-def _network(pl_module: L.LightningModule, asked: Asked) -> tuple[nn.Module, str]:
-    """The module to call with the inputs, and the start of the paths of all that is in it.
-
-    Raises:
-        UserError: The module has no forward pass, and the layers are in no one network that has.
-    """
-    own = "forward" in vars(pl_module) or type(pl_module).forward is not L.LightningModule.forward
-    find_layer(pl_module, asked.layer)
-    if own:
-        return pl_module, ""
-    child, _, rest = asked.layer.partition(".")
-    if not rest or not all(path.startswith(f"{child}.") for path in asked.also):
-        raise UserError(
-            f"{type(pl_module).__name__} has no forward(): define one that returns the logits of a "
-            "batch's inputs, for the monitors to call"
-        )
-    return pl_module.get_submodule(child), f"{child}."
 
 
 @contextmanager
@@ -243,17 +200,12 @@ def _as_in_validation(trainer: L.Trainer, pl_module: L.LightningModule) -> Itera
             pl_module.log = own_log  # type: ignore[method-assign]
 
 
-def _offers(trainer: L.Trainer, asked: Asked) -> bool:
-    """Whether the data come from a data module that was made to be measured."""
-    return asked.loaders is None and hasattr(datamodule_of(trainer), "clean_dataloaders")
-
-
 _warned: WeakSet[L.Trainer] = WeakSet()
 
 
 def _warn_of_augmentation(trainer: L.Trainer, asked: Asked) -> None:
     """Say once that the trainer's own training data are taken as they come."""
-    if asked.loaders is None and not _offers(trainer, asked) and trainer not in _warned:
+    if asked.loaders is None and not asked.offered(trainer) and trainer not in _warned:
         _warned.add(trainer)
         warnings.warn(
             "measuring on the training data set as it is: if it augments its images, "

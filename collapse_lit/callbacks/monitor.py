@@ -9,22 +9,13 @@ from typing import Any
 import lightning as L
 import torch
 
-from collapse_lit.callbacks.clean_pass import (
-    Asked,
-    clean_features,
-    forget_features,
-    measuring_group,
-)
+from collapse_lit.callbacks.asked import Asked, joined_views
+from collapse_lit.callbacks.clean_pass import clean_features, forget_features, measuring_group
 from collapse_lit.callbacks.last_epoch import is_last_epoch
-from collapse_lit.callbacks.loaders import Loaders
-from collapse_lit.callbacks.own_report import (
-    OwnReport,
-    draw_reports,
-    finish_reports,
-    keep_reports,
-)
+from collapse_lit.callbacks.loaders import Loaders, check_functions
+from collapse_lit.callbacks.own_report import OwnReport, draw_reports, finish_reports, keep_reports
 from collapse_lit.callbacks.watchers import check_watchers
-from collapse_lit.callbacks.weights import averaging_of, kept_fingerprint
+from collapse_lit.callbacks.weights import kept_fingerprint, let_average_before
 from collapse_lit.errors import UserError
 from collapse_lit.features import Features, View
 from collapse_lit.measure.distributed import Group, max_over_ranks
@@ -39,18 +30,8 @@ class Monitor(L.Callback):
     found wrong later is logged as nan with a warning, and training goes on.
 
     Args:
-        layer: Path of the module whose input is the feature: the last linear layer.
-        every_n_epochs: Measure every that many epochs; the last epoch is always measured.
-        loaders: Function that returns clean data as ``{"train": batches, "test": batches}``, each
-            batch ``(inputs, coarse)`` or ``(inputs, coarse, fine)``. Default: what the data
-            module's ``clean_dataloaders()`` gives, else the trainer's own training and validation
-            sets.
-        batch: Function that takes a batch apart into ``(inputs, coarse)`` or
-            ``(inputs, coarse, fine)``, for batches that are no such tuples. Inputs in a dictionary
-            are passed to the network by name, in a tuple by position.
-        name: Put before every key, as in ``NAME/collapse/nc1``: for a second monitor of one kind.
-        report: Folder for what all monitors of the trainer measure: a page with figures, the
-            history, and a cluster for each sample. Figures also go to W&B and TensorBoard.
+        layer, every_n_epochs, loaders, batch, name, report: As for
+            :class:`~collapse_lit.callbacks.CollapseMonitor`.
 
     Attributes:
         values: What the last measured epoch gave, in float64, by metric name.
@@ -76,12 +57,7 @@ class Monitor(L.Callback):
     ) -> None:
         if every_n_epochs < 1:
             raise UserError(f"every_n_epochs must be at least 1, not {every_n_epochs}")
-        for option, function in (("loaders", loaders), ("batch", batch)):
-            if function is not None and not callable(function):
-                raise UserError(
-                    f"{option}= takes a function, not a {type(function).__name__}; write "
-                    f"{option}=clean where clean is the function, not {option}=clean()"
-                )
+        check_functions(loaders=loaders, batch=batch)
         self.layer = layer
         self.layers: tuple[str, ...] = ()
         self.views: Mapping[str, tuple[View, ...]] = {}
@@ -131,13 +107,7 @@ class Monitor(L.Callback):
                 f"{len(alike)} monitors of type {type(self).__name__} would log under the same "
                 "keys; give all but one a name=, which is put before its keys"
             )
-        # What averages weights, or puts them back after a validation, has to do so before.
-        callbacks: list[L.Callback] = trainer.callbacks  # type: ignore[attr-defined]
-        late = [one for one in averaging_of(trainer) if self in callbacks[: callbacks.index(one)]]
-        if late:
-            others = [one for one in callbacks if one not in late]
-            place = others.index(monitors_of(trainer)[0])
-            trainer.callbacks = [*others[:place], *late, *others[place:]]  # type: ignore[attr-defined]
+        let_average_before(trainer, monitors_of(trainer)[0])
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Try everything on the first batch of each split, before the first one is trained on.
@@ -211,12 +181,9 @@ class Monitor(L.Callback):
 
     def _asked(self, trainer: L.Trainer) -> Asked:
         """What all monitors that read at the same layer want to see, in one pass."""
-        monitors = monitors_of(trainer)
-        also = sorted({path for monitor in monitors for path in monitor.layers})
-        views = {
-            split: tuple(dict.fromkeys(v for m in monitors for v in m.views.get(split, ())))
-            for split in ("train", "test")
-        }
+        everyone = monitors_of(trainer)
+        also = sorted({path for monitor in everyone for path in monitor.layers})
+        views = joined_views([monitor.views for monitor in everyone])
         return Asked(self.layer, tuple(also), views, self.loaders, self.batch)
 
     def _rehearse(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:

@@ -28,8 +28,9 @@ from collapse_lit.reading.batches import TakeApart
 from collapse_lit.report import build_report
 from collapse_lit.report.page import discover_command
 from collapse_lit.tracking.other_loggers import show_figures
-from collapse_lit.tracking.run_directory import Row, RunDirectory, write_json, write_whole
+from collapse_lit.tracking.run_directory import Row, RunDirectory
 from collapse_lit.tracking.tables import write_csv
+from collapse_lit.tracking.whole_files import write_json, write_whole
 
 # Drawing may take this share of a training's time; the end is always drawn.
 SHARE_OF_TIME = 0.05

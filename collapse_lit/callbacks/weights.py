@@ -85,3 +85,13 @@ def check_whole(trainer: L.Trainer) -> None:
             f"the monitors need the whole network on each rank, and {type(strategy).__name__} "
             "shards it; use one device or DDP"
         )
+
+
+def let_average_before(trainer: L.Trainer, monitor: L.Callback) -> None:
+    """What averages weights, or puts them back after a validation, has to do so before it."""
+    callbacks: list[L.Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    late = [one for one in averaging_of(trainer) if monitor in callbacks[: callbacks.index(one)]]
+    if late:
+        others = [one for one in callbacks if one not in late]
+        place = others.index(monitor)
+        trainer.callbacks = [*others[:place], *late, *others[place:]]  # type: ignore[attr-defined]

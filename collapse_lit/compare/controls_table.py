@@ -24,7 +24,8 @@ from collapse_lit.metrics import (
 from collapse_lit.report.curves import BLUE, GREY, ORANGE, RED
 from collapse_lit.report.figures import save_figure
 from collapse_lit.report.terminal import number
-from collapse_lit.tracking.run_directory import Row, RunDirectory, write_json, write_whole
+from collapse_lit.tracking.run_directory import Row, RunDirectory
+from collapse_lit.tracking.whole_files import write_json, write_whole
 
 ABOVE_CHANCE = "above_chance"
 

@@ -14,7 +14,7 @@ from rich.console import Console
 from collapse_lit.compare.cells import Cell, fit_command, parse_options, run_cells
 from collapse_lit.compare.grid_table import SWEEP, build_grid
 from collapse_lit.errors import UserError
-from collapse_lit.tracking.run_directory import write_whole
+from collapse_lit.tracking.whole_files import write_whole
 
 PAPER_GRID = Path("configs/sweeps/paper_grid.yaml")
 DESCRIPTION = """Run a configuration with every combination of the values in a W&B sweep file, each

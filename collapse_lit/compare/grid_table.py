@@ -17,7 +17,8 @@ from collapse_lit.metrics import HEADLINE, shown_in
 from collapse_lit.report.curves import RED
 from collapse_lit.report.figures import save_figure
 from collapse_lit.report.terminal import number
-from collapse_lit.tracking.run_directory import Row, write_json, write_whole
+from collapse_lit.tracking.run_directory import Row
+from collapse_lit.tracking.whole_files import write_json, write_whole
 
 SWEEP = "sweep.yaml"  # beside the cells: what the grid is of
 

@@ -15,7 +15,7 @@ from collapse_lit.discover.samples import digest
 from collapse_lit.discover.tables import read_csv, read_features
 from collapse_lit.errors import UserError
 from collapse_lit.measure.recovery.probe import fit_probe
-from collapse_lit.tracking.run_directory import write_whole
+from collapse_lit.tracking.whole_files import write_whole
 
 
 @dataclass(frozen=True, eq=False)

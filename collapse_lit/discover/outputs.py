@@ -18,8 +18,8 @@ from collapse_lit.discover.gallery import Members
 from collapse_lit.discover.samples import Samples, digest
 from collapse_lit.discover.tables import read_csv
 from collapse_lit.errors import UserError
-from collapse_lit.tracking.run_directory import write_json, write_whole
 from collapse_lit.tracking.tables import write_csv
+from collapse_lit.tracking.whole_files import write_json, write_whole
 
 LIBRARIES = ("collapse-lit", "torch", "torchvision", "numpy", "scikit-learn", "scipy")
 

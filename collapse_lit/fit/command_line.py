@@ -32,9 +32,10 @@ from collapse_lit.tracking.checkpoints import WholeCheckpointIO
 from collapse_lit.tracking.claim import Claim
 from collapse_lit.tracking.continuation import check_same_experiment
 from collapse_lit.tracking.other_loggers import asked_for
-from collapse_lit.tracking.run_directory import RunDirectory, write_whole
+from collapse_lit.tracking.run_directory import RunDirectory
 from collapse_lit.tracking.wandb_options import WandbOptions
 from collapse_lit.tracking.weights_and_biases import wandb_logger
+from collapse_lit.tracking.whole_files import write_whole
 
 DESCRIPTION = """Train a network on coarse labels only; after each epoch, measure how far its
 features have collapsed onto them, and how well the hidden fine classes can be recovered from them.

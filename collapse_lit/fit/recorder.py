@@ -10,8 +10,9 @@ from lightning.pytorch.utilities import rank_zero_info
 from collapse_lit.callbacks.monitor import Monitor, monitors_of
 from collapse_lit.measure.recovery.epoch import select_epoch
 from collapse_lit.metrics import LOSS
-from collapse_lit.tracking.run_directory import Row, RunDirectory, write_json
+from collapse_lit.tracking.run_directory import Row, RunDirectory
 from collapse_lit.tracking.weights_and_biases import RunLogger
+from collapse_lit.tracking.whole_files import write_json
 
 OF_COARSE_CLASSES = ("space", "acc_of_coarse")  # lists, one entry a coarse class: history only
 

@@ -14,7 +14,8 @@ from collapse_lit.fit.command_line import FitCLI, command_line
 from collapse_lit.fit.interruption import ended_by_ctrl_c
 from collapse_lit.fit.measuring import measure_checkpoint
 from collapse_lit.tracking.checkpoints import check_checkpoint
-from collapse_lit.tracking.run_directory import RunDirectory, write_json
+from collapse_lit.tracking.run_directory import RunDirectory
+from collapse_lit.tracking.whole_files import write_json
 
 DESCRIPTION = """Measure the kept checkpoints of a run again, without training: with other options
 of collapse and recovery, or with a newer version. The old run stays as it is; the new one gets a

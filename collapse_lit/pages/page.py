@@ -11,7 +11,7 @@ from typing import Any
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from collapse_lit.tracking.run_directory import write_whole
+from collapse_lit.tracking.whole_files import write_whole
 
 
 def write_page(path: Path, package: str, template: str, values: Mapping[str, Any]) -> None:

@@ -20,7 +20,8 @@ from collapse_lit.report.curves import (
     recovery_axis,
     recovery_curves,
 )
-from collapse_lit.tracking.run_directory import Row, write_whole
+from collapse_lit.tracking.run_directory import Row
+from collapse_lit.tracking.whole_files import write_whole
 
 
 def run_figures(

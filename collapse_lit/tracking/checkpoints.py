@@ -14,7 +14,8 @@ from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
 from collapse_lit.errors import UserError
-from collapse_lit.tracking.run_directory import RunDirectory, write_whole
+from collapse_lit.tracking.run_directory import RunDirectory
+from collapse_lit.tracking.whole_files import write_whole
 
 
 class WholeCheckpointIO(TorchCheckpointIO):

@@ -1,25 +1,29 @@
 """The run directory: what a run leaves on disk, and how it survives a kill at any moment."""
 
 import contextlib
-import io
 import json
-import math
 import os
 import secrets
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 
 from collapse_lit.errors import UserError
+from collapse_lit.tracking.whole_files import (
+    naming,
+    plain,
+    read_arrays,
+    write_arrays,
+    write_json,
+    write_whole,
+)
 
 LIBRARIES = ("collapse-lit", "lightning", "torch", "torchvision", "torchmetrics", "wandb", "numpy")
 
@@ -141,8 +145,8 @@ class RunDirectory:
         rows = self.read_history()
         if any(known["epoch"] == row["epoch"] for known in rows):
             return
-        line = (json.dumps(_plain(row)) + "\n").encode()
-        with _naming(self.history), self.history.open("ab") as file:
+        line = (json.dumps(plain(row)) + "\n").encode()
+        with naming(self.history), self.history.open("ab") as file:
             file.truncate(_end_of_last_line(self.history))
             file.write(line)
             file.flush()
@@ -159,7 +163,7 @@ class RunDirectory:
 
     def write_snapshot(self, epoch: int, arrays: Mapping[str, Any]) -> None:
         """Keep what the pictures of one epoch are drawn from."""
-        _write_arrays(self.snapshots / f"epoch_{epoch:03d}.npz", arrays)
+        write_arrays(self.snapshots / f"epoch_{epoch:03d}.npz", arrays)
 
     def read_snapshots(self) -> dict[int, dict[str, np.ndarray]]:
         """Arrays of every snapshot by epoch, oldest first.
@@ -168,14 +172,14 @@ class RunDirectory:
             UserError: One is broken, or would execute code.
         """
         snapshots = {
-            int(path.stem.removeprefix("epoch_")): _read_arrays(path)
+            int(path.stem.removeprefix("epoch_")): read_arrays(path)
             for path in self.snapshots.glob("epoch_*.npz")
         }
         return dict(sorted(snapshots.items()))
 
     def write_thumbnails(self, arrays: Mapping[str, Any]) -> None:
         """Keep small pictures of the samples that are in every snapshot's scatter."""
-        _write_arrays(self.thumbnails, arrays)
+        write_arrays(self.thumbnails, arrays)
 
     def read_thumbnails(self) -> dict[str, np.ndarray] | None:
         """What :meth:`write_thumbnails` kept; None where there are no pictures.
@@ -183,67 +187,7 @@ class RunDirectory:
         Raises:
             UserError: The file is broken, or would execute code.
         """
-        return _read_arrays(self.thumbnails) if self.thumbnails.exists() else None
-
-
-def _write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, allow_pickle=False, **arrays)
-    write_whole(path, buffer.getvalue())
-
-
-def _read_arrays(path: Path) -> dict[str, np.ndarray]:
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return dict(arrays)
-    except (OSError, ValueError, BadZipFile) as error:
-        raise UserError(
-            f"run_dir: {path} cannot be read ({error}); remove it to draw without it"
-        ) from error
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that it is there whole or not at all, also after a kill or a power cut.
-
-    Raises:
-        OSError: It cannot be written, by its name; what was there before is still there.
-    """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with _naming(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with partial.open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-@contextmanager
-def _naming(path: Path) -> Iterator[None]:
-    """Put the file into the error: a full disk shows where no name is known."""
-    try:
-        yield
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, str(path)) from error
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write strict JSON, whole or not at all; nan and infinity become null."""
-    write_whole(path, (json.dumps(_plain(value), indent=2) + "\n").encode())
-
-
-def _plain(value: Any) -> Any:
-    """The same with nan and infinity, which JSON does not know, as None."""
-    if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, str):
-        return value
-    if isinstance(value, Iterable):
-        return [_plain(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+        return read_arrays(self.thumbnails) if self.thumbnails.exists() else None
 
 
 def _end_of_last_line(path: Path) -> int:

@@ -24,7 +24,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, IterableDataset, Sampler, Subset, TensorDataset
 
 from collapse_lit.callbacks import CollapseMonitor, RecoveryMonitor
-from collapse_lit.callbacks.loaders import share_of
+from collapse_lit.callbacks.shares import share_of
 from collapse_lit.errors import UserError
 from collapse_lit.measure import neural_collapse
 

@@ -10,7 +10,7 @@ from torch.utils.data import (
 )
 
 from collapse_lit.callbacks.clean_pass import _fail_together
-from collapse_lit.callbacks.loaders import share_of
+from collapse_lit.callbacks.shares import share_of
 from collapse_lit.errors import UserError
 
 N = 81

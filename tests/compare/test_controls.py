@@ -17,7 +17,8 @@ from collapse_lit.errors import UserError
 from collapse_lit.features import Features
 from collapse_lit.reading.activations import LastLayer
 from collapse_lit.tracking.continuation import check_same_experiment
-from collapse_lit.tracking.run_directory import RunDirectory, write_json, write_whole
+from collapse_lit.tracking.run_directory import RunDirectory
+from collapse_lit.tracking.whole_files import write_json, write_whole
 
 pytestmark = pytest.mark.usefixtures("one_figure")
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from collapse_lit.errors import UserError
-from collapse_lit.tracking.run_directory import RunDirectory, write_json, write_whole
+from collapse_lit.tracking.run_directory import RunDirectory
+from collapse_lit.tracking.whole_files import write_json, write_whole
 
 
 @pytest.fixture

@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 
 from collapse_lit.measure.collapse.class_means import squared_distances
+from collapse_lit.measure.collapse.evidence import Evidence
 from collapse_lit.measure.collapse.levels import Head, grouped, ungrouped
-from collapse_lit.measure.collapse.measures import Evidence, directional_ratios, measures
+from collapse_lit.measure.collapse.measures import directional_ratios, measures
 from collapse_lit.measure.collapse.second_pass import second_pass
 from collapse_lit.measure.collapse.statistics import (
     ClassMeans,

@@ -5,9 +5,6 @@ A new one is a function of :class:`Evidence` with ``@measure()`` before it, and 
 """
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
@@ -19,98 +16,9 @@ from collapse_lit.measure.collapse.class_means import (
     etf_error,
     squared_distances,
 )
-from collapse_lit.measure.collapse.levels import Head, Level
-from collapse_lit.measure.collapse.statistics import WithinClass
+from collapse_lit.measure.collapse.evidence import REGISTRY, Evidence, measure
+from collapse_lit.measure.collapse.levels import Level
 from collapse_lit.measure.linalg import principal_axes
-
-
-@dataclass(frozen=True, eq=False)
-class Evidence:
-    """What is known of one level, of C classes in d dimensions; float64, the same on every rank.
-
-    Attributes:
-        level: The classes, and the K summed classes that they consist of.
-        within: Variances of the summed classes and, where asked for, their pooled scatter S.
-        along: tr(S Sb⁺), with this level's Sb.
-        toward: (K, C), mean over summed class k of ((mu_j − mu_c) · e)², with c the class of k and
-            e the residual around the mean of k; None where it was not summed.
-        head: The last linear layer; None without one.
-        mismatch: Share of samples that head and nearest class mean put into different classes.
-    """
-
-    level: Level
-    within: WithinClass
-    along: float
-    toward: Tensor | None = None
-    head: Head | None = None
-    mismatch: float = math.nan
-
-    @property
-    def centred(self) -> Tensor:
-        """(C, d) class means around their mean, M."""
-        return self.level.between.centred
-
-    @property
-    def variances(self) -> Tensor:
-        """(C,) mean of ‖h − mu_c‖² over each class."""
-        return self.level.variances(self.within.variances)
-
-    def within_scatter(self) -> Tensor:
-        """(d, d) Sw of this level, on the device of the features."""
-        level, scatter = self.level, self.within.scatter
-        spread = (level.spread * level.shares.sqrt()[:, None]).to(scatter.device)  # (K, d)
-        return scatter + spread.T @ spread
-
-
-Needs = Literal["means", "scatter", "toward", "head"]
-Measure = Callable[[Evidence], float]
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A measure and what it needs beside means and variances."""
-
-    function: Measure
-    needs: Needs
-    variant: bool
-
-
-REGISTRY: dict[str, Entry] = {}
-
-
-def measure(needs: Needs = "means", variant: bool = False) -> Callable[[Measure], Measure]:
-    """Enter a function under its name, for every level of every split.
-
-    Args:
-        needs: "scatter" (Sw, d×d), "toward", "head", or nothing beside "means".
-        variant: Another definition in use, measured only where variants are asked for.
-    """
-
-    def enter(function: Measure) -> Measure:
-        REGISTRY[function.__name__] = Entry(function, needs, variant)
-        return function
-
-    return enter
-
-
-def measures(of: Evidence, *, variants: bool = False) -> dict[str, float]:
-    """All measures that the evidence allows, by name."""
-    there = {
-        "means": True,
-        "scatter": of.within.scatter.numel() > 0,
-        "toward": of.toward is not None,
-        "head": of.head is not None,
-    }
-    return {
-        name: entry.function(of)
-        for name, entry in REGISTRY.items()
-        if there[entry.needs] and (variants or not entry.variant)
-    }
-
-
-def names() -> tuple[str, ...]:
-    """The measures that a monitor logs, in order."""
-    return tuple(name for name, entry in REGISTRY.items() if not entry.variant)
 
 
 @measure()
@@ -290,3 +198,23 @@ def _vci(level: Level, Sw: Tensor) -> float:
         root = (Q.T @ B) / eigenvalues.sqrt()[:, None]
     left_over = 1 / (1 + torch.linalg.eigvalsh(root.T @ root))  # (r,)
     return (float(left_over.sum()) + (limit - rank)) / limit
+
+
+def measures(of: Evidence, *, variants: bool = False) -> dict[str, float]:
+    """All measures that the evidence allows, by name."""
+    there = {
+        "means": True,
+        "scatter": of.within.scatter.numel() > 0,
+        "toward": of.toward is not None,
+        "head": of.head is not None,
+    }
+    return {
+        name: entry.function(of)
+        for name, entry in REGISTRY.items()
+        if there[entry.needs] and (variants or not entry.variant)
+    }
+
+
+def names() -> tuple[str, ...]:
+    """The measures that a monitor logs, in order."""
+    return tuple(name for name, entry in REGISTRY.items() if not entry.variant)

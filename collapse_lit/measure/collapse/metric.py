@@ -7,8 +7,9 @@ import torch
 from torch import Tensor, nn
 from torchmetrics import Metric
 
+from collapse_lit.measure.collapse.evidence import Evidence
 from collapse_lit.measure.collapse.levels import ungrouped
-from collapse_lit.measure.collapse.measures import Evidence, measures
+from collapse_lit.measure.collapse.measures import measures
 from collapse_lit.measure.collapse.statistics import (
     ClassMeans,
     WithinClass,

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from collapse_lit.measure.collapse.evidence import Evidence
 from collapse_lit.measure.collapse.levels import Head, Level
-from collapse_lit.measure.collapse.measures import Evidence
 from collapse_lit.measure.collapse.statistics import ClassMeans, Sum, float64_device, within_class
 from collapse_lit.measure.distributed import Group
 
