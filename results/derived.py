@@ -1,0 +1,85 @@
+"""Numbers that follow from one run or several."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from kept import Row, Run
+from scipy.stats import spearmanr
+
+from collapse_lit.metrics import NC1
+
+LEARNT = 0.995  # coarse training accuracy from which the terminal phase is counted
+
+
+def mean_of(runs: Sequence[Run]) -> dict[str, float]:
+    """Means over the last measured epochs of some runs, by metric."""
+    rows = [run.last for run in runs]
+    return {
+        key: float(np.mean([row[key] for row in rows]))
+        for key, value in rows[0].items()
+        if isinstance(value, float)
+    }
+
+
+def learnt(run: Run) -> list[Row]:
+    """The measured epochs that belong to the terminal phase: training images are all but learnt."""
+    return [row for row in run.history if row["train/acc_coarse"] >= LEARNT]
+
+
+def tenth(run: Run) -> Row:
+    """The first measured epoch with a tenth of the NC1 that its terminal phase began with."""
+    phase = learnt(run)
+    return next(row for row in phase if row[NC1] <= phase[0][NC1] / 10)
+
+
+def drops(run: Run) -> list[int]:
+    """The epochs in the course of which the learning rate drops."""
+    return [int(run.config["trainer"]["max_epochs"] * m) for m in run.config["model"]["milestones"]]
+
+
+def apartness(ten: Run) -> dict[tuple[str, str], float]:
+    """How far apart images of two classes lie in a network that was told the classes.
+
+    Mean squared distance between images of the two, over that between images of the same one.
+    """
+    names, ratios = ten.distances[-1]["fine"], over_inside(ten.distances[-1])
+    return {
+        (names[i], names[j]): float(ratios[i, j])
+        for i, j in zip(*np.triu_indices(len(names), 1), strict=True)
+    }
+
+
+def over_inside(snapshot: Mapping[str, Any]) -> np.ndarray:
+    """Distances between classes over the mean of those inside the two, (F, F)."""
+    distances = np.array(snapshot["distances"])
+    inside = distances.diagonal()
+    ratios: np.ndarray = 2 * distances / (inside[:, None] + inside[None, :])
+    return ratios
+
+
+def merged_pairs(run: Run) -> list[tuple[tuple[str, str], float]]:
+    """The two classes of each coarse one, and which share of their images is told apart."""
+    names = run.distances[-1]["coarse"]
+    pairs = [tuple(sorted(name.split("+"))) for name in names]
+    return list(zip(pairs, run.last["recovery/acc_of_coarse"], strict=True))
+
+
+def rank_correlation(maps: Mapping[Run, str], apart: Mapping[tuple[str, str], float]) -> float:
+    """Spearman's, over the merged pairs of all maps: of apartness and recovery."""
+    found = [(apart[pair], share) for run in maps for pair, share in merged_pairs(run)]
+    return float(spearmanr(found).statistic)
+
+
+def halves_and_others(snapshot: Mapping[str, Any]) -> tuple[float, float]:
+    """Mean apartness of the two halves of a class, and of parts of different classes."""
+    parents = np.array([name.rsplit("/", 1)[0] for name in snapshot["fine"]])
+    apart = over_inside(snapshot)
+    siblings = (parents[:, None] == parents[None, :]) & ~np.eye(len(parents), dtype=bool)
+    return apart[siblings].mean(), apart[parents[:, None] != parents[None, :]].mean()
+
+
+def distance_and_width(run: Run) -> tuple[float, int]:
+    """Of a run on a Gaussian mixture: distance of its fine classes, width of its network."""
+    config = run.config
+    return config["data"]["gaussian"]["fine_distance"], config["model"]["backbone_args"]["width"]

@@ -1,0 +1,119 @@
+"""The figures of results/README.md."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from derived import distance_and_width, learnt, merged_pairs
+from kept import HERE, Run
+from matplotlib.figure import Figure
+
+from collapse_lit.metrics import NC1
+from collapse_lit.report.figures import residuals_figure
+
+LEGIBLE = 0.91  # above it, names of merged pairs would cover one another
+BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#7F7F7F"
+
+
+def epochs_figure(runs: Mapping[Run, str]) -> Figure:
+    """Recovery between floor and ceiling against NC1, epoch by epoch, one panel a run."""
+    figure = Figure(figsize=(11, 4.6), layout="constrained")
+    curves = [
+        ("recovery/probe_test", "ceiling, test", GREY, "--"),
+        ("recovery/clp_test", "recovered, test", BLUE, "-"),
+        ("recovery/acc", "recovered, train", GREEN, "-"),
+        ("recovery/acc_raw", "raw k-means, train", ORANGE, "-"),
+        ("recovery/floor", "floor, test", GREY, ":"),
+        ("train/acc_coarse", "coarse accuracy, train", "black", "-"),
+    ]
+    panels = figure.subplots(1, len(runs), sharey=True, squeeze=False)[0]
+    collapsed = [axes.twinx() for axes in panels]
+    for right in collapsed[1:]:
+        right.sharey(collapsed[0])
+    for axes, right, (run, about) in zip(panels, collapsed, runs.items(), strict=True):
+        epochs = [row["epoch"] for row in run.history]
+        for key, label, colour, style in curves:
+            values = [row[key] for row in run.history]
+            axes.plot(epochs, values, color=colour, linestyle=style, marker=".", label=label)
+        nc1 = [row[NC1] for row in run.history]
+        right.plot(epochs, nc1, color=RED, label="NC1 (right)")
+        right.set_yscale("log")
+        right.tick_params(which="both", labelright=axes is panels[-1])
+        axes.axvspan(learnt(run)[0]["epoch"], epochs[-1], color=GREY, alpha=0.1)
+        axes.set(xlabel="epoch", ylim=(0, 1.02))
+        axes.set_title(f"{run.name}: {about}", fontsize=9)
+        axes.grid(alpha=0.25)
+    panels[0].set_ylabel("accuracy")
+    collapsed[-1].set_ylabel("NC1, coarse labels")
+    handles = [*panels[0].get_lines(), *collapsed[0].get_lines()]
+    figure.legend(handles=handles, fontsize=8, loc="outside lower center", ncols=7)
+    return figure
+
+
+def scatter_figure(run: Run) -> Figure:
+    """What is left inside each coarse class of the training images, at the last measured epoch."""
+    with np.load(HERE / "runs" / run.name / "scatter.npz") as arrays:
+        points = dict(arrays)
+    names = (points["fine_names"].tolist(), points["coarse_names"].tolist())
+    return residuals_figure(points, run.last["epoch"], *names)
+
+
+def maps_figure(maps: Mapping[Run, str], apart: Mapping[tuple[str, str], float]) -> Figure:
+    """Each merged pair: how much of it is recovered, against how far apart its classes are."""
+    figure = Figure(figsize=(7.5, 4.8), layout="constrained")
+    axes = figure.add_subplot()
+    colours = dict(zip(maps, (BLUE, ORANGE, GREEN, RED, GREY, "black"), strict=False))
+    for run, about in maps.items():
+        points = [(apart[pair], share) for pair, share in merged_pairs(run)]
+        axes.scatter(*zip(*points, strict=True), color=colours[run], label=about, s=28)
+    named = [
+        (apart[pair], share, "+".join(pair))
+        for run in maps
+        for pair, share in merged_pairs(run)
+        if share < LEGIBLE
+    ]
+    for number, (x, y, name) in enumerate(sorted(named)):  # above and below their points in turn
+        offset = (4, -9) if number % 2 else (4, 3)
+        axes.annotate(name, (x, y), offset, textcoords="offset points", fontsize=7)
+    axes.axhline(0.5, color=GREY, linestyle=":", linewidth=1)
+    axes.set(
+        xlabel="apartness of the two classes in the network that was told all ten",
+        ylabel="recovered inside the coarse class, train",
+        xscale="log",
+    )
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter("{x:g}")
+    axes.grid(alpha=0.25)
+    figure.legend(fontsize=8, loc="outside lower center", ncols=3)
+    axes.set_title("Which merged classes are told apart")
+    return figure
+
+
+def simplified_figure(runs: Sequence[Run]) -> Figure:
+    """Recovery against epoch, one panel a distance, one colour a width."""
+    figure = Figure(figsize=(11, 3.2), layout="constrained")
+    distances = sorted({distance_and_width(run)[0] for run in runs})
+    colours = dict(
+        zip(sorted({distance_and_width(r)[1] for r in runs}), (BLUE, GREEN, RED), strict=False)
+    )
+    panels = figure.subplots(1, len(distances), sharey=True, squeeze=False)[0]
+    for axes, distance in zip(panels, distances, strict=True):
+        for run in sorted(runs, key=distance_and_width):
+            if distance_and_width(run)[0] != distance:
+                continue
+            width = distance_and_width(run)[1]
+            epochs = [row["epoch"] for row in run.history]
+            for key, style in (("recovery/clp_test", "-"), ("recovery/probe_test", "--")):
+                values = [row[key] for row in run.history]
+                label = f"width {width}" if style == "-" else None
+                axes.plot(epochs, values, style, color=colours[width], label=label)
+        axes.set(title=f"distance {distance:g} σ", xlabel="epoch", ylim=(0.45, 1.01))
+        axes.grid(alpha=0.25)
+    panels[0].set_ylabel("test accuracy on fine classes")
+    panels[-1].legend(fontsize=7, title="solid: recovered\ndashed: ceiling", title_fontsize=7)
+    return figure
+
+
+def save(figure: Figure, name: str) -> None:
+    """Write a PNG that is the same bytes for the same picture."""
+    (HERE / "figures").mkdir(exist_ok=True)
+    figure.savefig(HERE / "figures" / name, dpi=120, metadata={"Software": None})

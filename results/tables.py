@@ -1,0 +1,192 @@
+"""The tables of results/README.md, in Markdown."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from derived import (
+    distance_and_width,
+    halves_and_others,
+    learnt,
+    mean_of,
+    merged_pairs,
+)
+from kept import Run
+
+from collapse_lit.metrics import NC1
+
+HEADLINE = (
+    *("train/acc_coarse", "test/acc_coarse", "recovery/clp_test", "recovery/probe_test"),
+    *("recovery/floor", "recovery/acc", "recovery/acc_raw"),
+)
+
+
+def headline_table(runs: Sequence[Run], averaged: Sequence[Run] = ()) -> str:
+    """One line a run: its last epoch, and the epoch chosen without fine labels; and a mean."""
+    lines = [
+        "| run | epochs | coarse train | coarse test | **recovered, test** | ceiling | floor "
+        "| recovered, train | raw k-means | at the chosen epoch | minutes | PFLOP |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
+    ]
+    for run in runs:
+        row, chosen = run.last, run.chosen
+        cells = " | ".join(f"{row[key]:.4f}" for key in HEADLINE)
+        lines.append(
+            f"| `{run.name}` | {row['epoch'] + 1} | {cells} "
+            f"| {chosen['recovery/clp_test']:.4f} (epoch {chosen['epoch']}) "
+            f"| {run.minutes:.0f} | {run.petaflop:.2f} |"
+        )
+    if averaged:
+        means = mean_of(averaged)
+        cells = " | ".join(f"**{means[key]:.4f}**" for key in HEADLINE)
+        lines.append(f"| **mean of {len(averaged)} seeds** | | {cells} | | | |")
+    return "\n".join(lines)
+
+
+def epochs_table(run: Run) -> str:
+    """Every measured epoch of a run: collapse beside recovery."""
+    keys = (
+        "train/acc_coarse",
+        NC1,
+        "collapse_fine/nc1",
+        "recovery/acc_raw",
+        "recovery/acc",
+        "recovery/clp_test",
+        "recovery/probe_test",
+        "recovery/separation",
+        "recovery/stability",
+    )
+    lines = [
+        "| epoch | coarse train | NC1 coarse | NC1 fine | raw k-means, train | recovered, train "
+        "| recovered, test | ceiling | separation | stability |",
+        "|---:|" + "---:|" * len(keys),
+    ]
+    for row in run.history:
+        cells = " | ".join(f"{row[key]:.4f}" for key in keys)
+        lines.append(f"| {row['epoch']} | {cells} |")
+    return "\n".join(lines)
+
+
+def collapse_table(run: Run) -> str:
+    """Every measured epoch of a run: three measures of collapse, what is left, what is found."""
+    columns = {
+        "coarse train": "train/acc_coarse",
+        "coarse test": "test/acc_coarse",
+        "NC1, pseudo-inverse": NC1,
+        "NC1, trace quotient": "collapse/nc1_trace",
+        "CDNV": "collapse/cdnv",
+        "CDNV, test": "collapse_test/cdnv",
+        "raw k-means, train": "recovery/acc_raw",
+        "floor": "recovery/floor",
+        "recovered, test": "recovery/clp_test",
+        "ceiling": "recovery/probe_test",
+    }
+    lines = [f"| epoch | {' | '.join(columns)} |", "|---:|" + "---:|" * len(columns)]
+    for row in run.history:
+        cells = " | ".join(f"{row[key]:.4f}" for key in columns.values())
+        lines.append(f"| {row['epoch']} | {cells} |")
+    return "\n".join(lines)
+
+
+def pairs_table(run: Run) -> str:
+    """The terminal phase, epoch by epoch: which share of each merged pair is told apart."""
+    names = run.distances[-1]["coarse"]
+    lines = [f"| epoch | NC1 | {' | '.join(names)} |", "|---:" * (len(names) + 2) + "|"]
+    for row in learnt(run):
+        shares = " | ".join(f"{share:.3f}" for share in row["recovery/acc_of_coarse"])
+        lines.append(f"| {row['epoch']} | {row[NC1]:.4f} | {shares} |")
+    return "\n".join(lines)
+
+
+def terminal_table(runs: Mapping[Run, str]) -> str:
+    """One line a run: from the first measured epoch of its terminal phase to the last."""
+    lines = [
+        "| run | | epochs | NC1 | times lower | recovered, train | recovered, test | ceiling "
+        "| raw k-means |",
+        "|---|---|---|---|---:|---|---|---|---|",
+    ]
+    keys = ("recovery/acc", "recovery/clp_test", "recovery/probe_test", "recovery/acc_raw")
+    for run, about in runs.items():
+        first, last = learnt(run)[0], run.last
+        cells = " | ".join(f"{first[key]:.4f} → {last[key]:.4f}" for key in keys)
+        nc1 = (first[NC1], last[NC1])
+        lines.append(
+            f"| `{run.name}` | {about} | {first['epoch']} → {last['epoch']} "
+            f"| {nc1[0]:.4f} → {nc1[1]:.4f} | {nc1[0] / nc1[1]:.1f} | {cells} |"
+        )
+    return "\n".join(lines)
+
+
+def compared_table(runs: Mapping[Run, str]) -> str:
+    """One line a run, with a word on what is special about it."""
+    lines = [
+        "| run | | coarse train | coarse test | **recovered, test** | inside | ceiling | floor "
+        "| recovered, train | raw k-means | NC1 |",
+        "|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
+    ]
+    keys = (
+        *("train/acc_coarse", "test/acc_coarse", "recovery/clp_test"),
+        *("recovery/clp_test_inside", "recovery/probe_test", "recovery/floor"),
+        *("recovery/acc", "recovery/acc_raw", NC1),
+    )
+    for run, about in runs.items():
+        cells = " | ".join(f"{run.last[key]:.4f}" for key in keys)
+        lines.append(f"| `{run.name}` | {about} | {cells} |")
+    return "\n".join(lines)
+
+
+def maps_table(maps: Mapping[Run, str], apart: Mapping[tuple[str, str], float]) -> str:
+    """One line a coarse map, those that merge the most alike classes first."""
+    lines = [
+        "| run | map | apartness of merged classes, mean | coarse test | **recovered, test** "
+        "| inside | ceiling | recovered, train | least recovered pair |",
+        "|---|---|---:|---:|---:|---:|---:|---:|---|",
+    ]
+    keys = (
+        *("test/acc_coarse", "recovery/clp_test", "recovery/clp_test_inside"),
+        *("recovery/probe_test", "recovery/acc"),
+    )
+
+    def mean_apartness(run: Run) -> float:
+        return float(np.mean([apart[pair] for pair, _ in merged_pairs(run)]))
+
+    for run in sorted(maps, key=mean_apartness):
+        (pair, least) = min(merged_pairs(run), key=lambda found: found[1])
+        cells = " | ".join(f"{run.last[key]:.4f}" for key in keys)
+        lines.append(
+            f"| `{run.name}` | {maps[run]} | {mean_apartness(run):.2f} | {cells} "
+            f"| {'+'.join(pair)}: {least:.3f} |"
+        )
+    return "\n".join(lines)
+
+
+def split_table(run: Run) -> str:
+    """Classes split at random: are the halves of a class told apart, epoch by epoch?"""
+    lines = [
+        "| epoch | accuracy on the 20 labels, train | test | NC1, 20 labels "
+        "| apartness of a class's halves | of other classes |",
+        "|---:|---:|---:|---:|---:|---:|",
+    ]
+    rows = {row["epoch"]: row for row in run.history}
+    for snapshot in run.distances:
+        row, (halves, others) = rows[snapshot["epoch"]], halves_and_others(snapshot)
+        keys = ("train/acc_coarse", "test/acc_coarse", NC1)
+        cells = " | ".join(f"{row[key]:.4f}" for key in keys)
+        lines.append(f"| {row['epoch']} | {cells} | {halves:.3f} | {others:.3f} |")
+    return "\n".join(lines)
+
+
+def simplified_table(runs: Sequence[Run]) -> str:
+    """The Gaussian mixture: early and late, by distance and width."""
+    lines = [
+        "| distance | width | NC1 early | late | recovered, test, early | late | ceiling early "
+        "| late | raw k-means early | late |",
+        "|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
+    ]
+    for run in sorted(runs, key=distance_and_width):
+        distance, width = distance_and_width(run)
+        first, last = run.history[0], run.history[-1]
+        keys = ("recovery/clp_test", "recovery/probe_test", "recovery/acc_raw")
+        cells = [f"{row[key]:.3f}" for key in keys for row in (first, last)]
+        collapsed = [f"{row['collapse/nc1']:.4f}" for row in (first, last)]
+        lines.append(f"| {' | '.join([f'{distance:g}', str(width), *collapsed, *cells])} |")
+    return "\n".join(lines)
