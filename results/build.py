@@ -9,14 +9,23 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from derived import LEARNT, apartness, drops, learnt, mean_of, merged_pairs, rank_correlation, tenth
-from figures import epochs_figure, maps_figure, save, scatter_figure, simplified_figure
+from derived import (
+    LEARNT,
+    apartness,
+    found,
+    information,
+    learnt,
+    mean_of,
+    merged_pairs,
+    rank_correlation,
+    std_of,
+)
+from figures import far_figure, maps_figure, save, scatter_figure, simplified_figure
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from kept import HERE, SCATTER, keep, read_runs
 from tables import (
     collapse_table,
     compared_table,
-    epochs_table,
     headline_table,
     maps_table,
     pairs_table,
@@ -25,7 +34,6 @@ from tables import (
     terminal_table,
 )
 
-from collapse_lit.metrics import NC1
 from collapse_lit.report.figures import distances_figure
 
 MAPS = {  # of CIFAR-10, by run
@@ -60,9 +68,8 @@ RECIPE = (  # the small recipe, and with one thing changed
     *("recipe/batch500", "recipe/decay5e-4", "recipe/decay1e-4"),
 )
 TERMINAL = {  # runs into collapse
-    "terminal/mod": "as configured",
-    "terminal/narrow": "narrower, a longer middle rate",
-    "terminal/small_rate": "narrower, no large rate",
+    "terminal/mod": "48 epochs, rate ÷10 at 5 and 21",
+    "terminal/mod_short": "30 epochs, rate ÷10 at 10 and 20",
 }
 FAST = ("fast/mod", "fast/mod1", "fast/mod2")  # seeds 0, 1 and 2
 VIEWS = {  # one checkpoint looked at in several ways
@@ -87,7 +94,7 @@ def build() -> None:
     apart = apartness(small_ten)
     simplified = [run for name, run in runs.items() if name.startswith("gaussian/")]
     save(scatter_figure(runs[SCATTER]), "scatter.png")
-    save(epochs_figure(terminal), "terminal.png")
+    save(far_figure(terminal), "far.png")
     save(maps_figure(maps, apart), "maps.png")
     distances = {found["epoch"]: np.array(found["distances"]) for found in split.distances}
     save(distances_figure(distances, split.distances[0]["fine"]), "split.png")
@@ -99,6 +106,7 @@ def build() -> None:
         headline=headline_table(fast, averaged=fast),
         fast=fast,
         fast_mean=mean_of(fast),
+        fast_std=std_of(fast),
         views=compared_table({runs[name]: about for name, about in VIEWS.items()}),
         recipe=headline_table([runs[name] for name in RECIPE]),
         recipe_wide=runs["recipe/width48"],
@@ -121,17 +129,12 @@ def build() -> None:
         terminal=terminal_table(terminal),
         learnt_from=LEARNT,
         terminal_mod=terminal_mod,
-        terminal_epochs=epochs_table(terminal_mod),
-        learnt=learnt(terminal_mod),
-        tenth=tenth(terminal_mod),
-        terminal_fold=learnt(terminal_mod)[0][NC1] / terminal_mod.last[NC1],
+        terminal_short=runs["terminal/mod_short"],
+        terminal_epochs={run: collapse_table(run) for run in terminal},
+        learnt=learnt,
+        left=information,
+        found=found,
         terminal_pairs=pairs_table(terminal_mod),
-        terminal_drops=drops(terminal_mod),
-        narrow=runs["terminal/narrow"],
-        narrow_learnt=learnt(runs["terminal/narrow"]),
-        narrow_epochs=epochs_table(runs["terminal/narrow"]),
-        small_rate=runs["terminal/small_rate"],
-        small_rate_epochs=epochs_table(runs["terminal/small_rate"]),
         resnet=runs["resnet/mod"],
         resnet_epochs=collapse_table(runs["resnet/mod"]),
         simplified=simplified_table(simplified),

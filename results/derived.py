@@ -7,7 +7,7 @@ import numpy as np
 from kept import Row, Run
 from scipy.stats import spearmanr
 
-from collapse_lit.metrics import NC1
+from collapse_lit.metrics import CEILING, HEADLINE, TEST_ACCURACY
 
 LEARNT = 0.995  # coarse training accuracy from which the terminal phase is counted
 
@@ -22,20 +22,32 @@ def mean_of(runs: Sequence[Run]) -> dict[str, float]:
     }
 
 
+def std_of(runs: Sequence[Run]) -> dict[str, float]:
+    """Standard deviations over the last measured epochs of some runs, n − 1, by metric."""
+    rows = [run.last for run in runs]
+    return {
+        key: float(np.std([row[key] for row in rows], ddof=1))
+        for key, value in rows[0].items()
+        if isinstance(value, float)
+    }
+
+
+def information(row: Row) -> float:
+    """What is left: how many of the coarse answers on the test set a probe on true labels refines.
+
+    The probe's accuracy on fine labels, over the network's own on coarse ones.
+    """
+    return row[CEILING] / row[TEST_ACCURACY]
+
+
+def found(row: Row) -> float:
+    """What of it is found without fine labels: the headline, over its ceiling."""
+    return row[HEADLINE] / row[CEILING]
+
+
 def learnt(run: Run) -> list[Row]:
     """The measured epochs that belong to the terminal phase: training images are all but learnt."""
     return [row for row in run.history if row["train/acc_coarse"] >= LEARNT]
-
-
-def tenth(run: Run) -> Row:
-    """The first measured epoch with a tenth of the NC1 that its terminal phase began with."""
-    phase = learnt(run)
-    return next(row for row in phase if row[NC1] <= phase[0][NC1] / 10)
-
-
-def drops(run: Run) -> list[int]:
-    """The epochs in the course of which the learning rate drops."""
-    return [int(run.config["trainer"]["max_epochs"] * m) for m in run.config["model"]["milestones"]]
 
 
 def apartness(ten: Run) -> dict[tuple[str, str], float]:

@@ -3,49 +3,41 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from derived import distance_and_width, learnt, merged_pairs
+from derived import distance_and_width, found, information, learnt, merged_pairs
 from kept import HERE, Run
 from matplotlib.figure import Figure
 
-from collapse_lit.metrics import NC1
+from collapse_lit.metrics import RAW
 from collapse_lit.report.figures import residuals_figure
 
 LEGIBLE = 0.91  # above it, names of merged pairs would cover one another
 BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#7F7F7F"
 
 
-def epochs_figure(runs: Mapping[Run, str]) -> Figure:
-    """Recovery between floor and ceiling against NC1, epoch by epoch, one panel a run."""
-    figure = Figure(figsize=(11, 4.6), layout="constrained")
-    curves = [
-        ("recovery/probe_test", "ceiling, test", GREY, "--"),
-        ("recovery/clp_test", "recovered, test", BLUE, "-"),
-        ("recovery/acc", "recovered, train", GREEN, "-"),
-        ("recovery/acc_raw", "raw k-means, train", ORANGE, "-"),
-        ("recovery/floor", "floor, test", GREY, ":"),
-        ("train/acc_coarse", "coarse accuracy, train", "black", "-"),
-    ]
-    panels = figure.subplots(1, len(runs), sharey=True, squeeze=False)[0]
-    collapsed = [axes.twinx() for axes in panels]
-    for right in collapsed[1:]:
-        right.sharey(collapsed[0])
-    for axes, right, (run, about) in zip(panels, collapsed, runs.items(), strict=True):
-        epochs = [row["epoch"] for row in run.history]
-        for key, label, colour, style in curves:
-            values = [row[key] for row in run.history]
-            axes.plot(epochs, values, color=colour, linestyle=style, marker=".", label=label)
-        nc1 = [row[NC1] for row in run.history]
-        right.plot(epochs, nc1, color=RED, label="NC1 (right)")
-        right.set_yscale("log")
-        right.tick_params(which="both", labelright=axes is panels[-1])
-        axes.axvspan(learnt(run)[0]["epoch"], epochs[-1], color=GREY, alpha=0.1)
-        axes.set(xlabel="epoch", ylim=(0, 1.02))
-        axes.set_title(f"{run.name}: {about}", fontsize=9)
-        axes.grid(alpha=0.25)
-    panels[0].set_ylabel("accuracy")
-    collapsed[-1].set_ylabel("NC1, coarse labels")
-    handles = [*panels[0].get_lines(), *collapsed[0].get_lines()]
-    figure.legend(handles=handles, fontsize=8, loc="outside lower center", ncols=7)
+def far_figure(runs: Mapping[Run, str]) -> Figure:
+    """What is left and what is found as networks collapse: one panel a share, one line a run."""
+    shares = {
+        "left: probe on true labels ÷ coarse accuracy, test": information,
+        "found: recovered without labels ÷ that probe, test": found,
+        "k-means on raw features, train": lambda row: row[RAW],
+    }
+    figure = Figure(figsize=(11, 4), layout="constrained")
+    for axes, (title, share) in zip(
+        figure.subplots(1, len(shares), sharey=True), shares.items(), strict=True
+    ):
+        for colour, (run, about) in zip((BLUE, ORANGE, GREEN, RED), runs.items(), strict=False):
+            points = [(row["collapse/nc1_trace"], share(row)) for row in learnt(run)]
+            axes.plot(*zip(*points, strict=True), ".-", color=colour, label=f"{run.name}, {about}")
+        axes.set(title=title, xlabel="NC1, trace quotient, training features", xscale="log")
+        axes.title.set_fontsize(9)
+        axes.invert_xaxis()
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_minor_formatter("{x:.1g}")
+        axes.grid(alpha=0.25, which="both")
+    figure.axes[0].set_ylabel("share")
+    figure.legend(
+        handles=figure.axes[0].get_lines(), fontsize=8, loc="outside lower center", ncols=2
+    )
     return figure
 
 

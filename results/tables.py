@@ -5,85 +5,76 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from derived import (
     distance_and_width,
+    found,
     halves_and_others,
+    information,
     learnt,
     mean_of,
     merged_pairs,
+    std_of,
 )
 from kept import Run
 
-from collapse_lit.metrics import NC1
+from collapse_lit.metrics import (
+    CEILING,
+    FLOOR,
+    FOUND,
+    HEADLINE,
+    NC1,
+    RAW,
+    TEST_ACCURACY,
+    TRAIN_ACCURACY,
+)
 
-HEADLINE = (
-    *("train/acc_coarse", "test/acc_coarse", "recovery/clp_test", "recovery/probe_test"),
-    *("recovery/floor", "recovery/acc", "recovery/acc_raw"),
+IN_HEADLINE = (
+    *(TRAIN_ACCURACY, TEST_ACCURACY, HEADLINE, CEILING, FLOOR, FOUND, RAW, NC1),
+    *("collapse/nc1_trace", "collapse/cdnv"),
 )
 
 
 def headline_table(runs: Sequence[Run], averaged: Sequence[Run] = ()) -> str:
-    """One line a run: its last epoch, and the epoch chosen without fine labels; and a mean."""
+    """One line a run, at its last epoch; and mean and standard deviation of several."""
     lines = [
         "| run | epochs | coarse train | coarse test | **recovered, test** | ceiling | floor "
-        "| recovered, train | raw k-means | at the chosen epoch | minutes | PFLOP |",
-        "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
+        "| recovered, train | raw k-means | NC1 | NC1, trace | CDNV | minutes | PFLOP |",
+        "|---|" + "---:|" * 13,
     ]
     for run in runs:
-        row, chosen = run.last, run.chosen
-        cells = " | ".join(f"{row[key]:.4f}" for key in HEADLINE)
+        cells = " | ".join(f"{run.last[key]:.4f}" for key in IN_HEADLINE)
         lines.append(
-            f"| `{run.name}` | {row['epoch'] + 1} | {cells} "
-            f"| {chosen['recovery/clp_test']:.4f} (epoch {chosen['epoch']}) "
+            f"| `{run.name}` | {run.last['epoch'] + 1} | {cells} "
             f"| {run.minutes:.0f} | {run.petaflop:.2f} |"
         )
     if averaged:
-        means = mean_of(averaged)
-        cells = " | ".join(f"**{means[key]:.4f}**" for key in HEADLINE)
-        lines.append(f"| **mean of {len(averaged)} seeds** | | {cells} | | | |")
-    return "\n".join(lines)
-
-
-def epochs_table(run: Run) -> str:
-    """Every measured epoch of a run: collapse beside recovery."""
-    keys = (
-        "train/acc_coarse",
-        NC1,
-        "collapse_fine/nc1",
-        "recovery/acc_raw",
-        "recovery/acc",
-        "recovery/clp_test",
-        "recovery/probe_test",
-        "recovery/separation",
-        "recovery/stability",
-    )
-    lines = [
-        "| epoch | coarse train | NC1 coarse | NC1 fine | raw k-means, train | recovered, train "
-        "| recovered, test | ceiling | separation | stability |",
-        "|---:|" + "---:|" * len(keys),
-    ]
-    for row in run.history:
-        cells = " | ".join(f"{row[key]:.4f}" for key in keys)
-        lines.append(f"| {row['epoch']} | {cells} |")
+        means, stds = mean_of(averaged), std_of(averaged)
+        cells = " | ".join(f"**{means[key]:.4f}** ± {stds[key]:.4f}" for key in IN_HEADLINE)
+        lines.append(f"| **mean ± sd, n = {len(averaged)}** | | {cells} | | |")
     return "\n".join(lines)
 
 
 def collapse_table(run: Run) -> str:
     """Every measured epoch of a run: three measures of collapse, what is left, what is found."""
     columns = {
-        "coarse train": "train/acc_coarse",
-        "coarse test": "test/acc_coarse",
-        "NC1, pseudo-inverse": NC1,
-        "NC1, trace quotient": "collapse/nc1_trace",
+        "coarse train": TRAIN_ACCURACY,
+        "coarse test": TEST_ACCURACY,
+        "NC1": NC1,
+        "NC1, trace": "collapse/nc1_trace",
         "CDNV": "collapse/cdnv",
         "CDNV, test": "collapse_test/cdnv",
-        "raw k-means, train": "recovery/acc_raw",
-        "floor": "recovery/floor",
-        "recovered, test": "recovery/clp_test",
-        "ceiling": "recovery/probe_test",
+        "raw k-means, train": RAW,
+        "recovered, train": FOUND,
+        "floor": FLOOR,
+        "recovered, test": HEADLINE,
+        "ceiling": CEILING,
     }
-    lines = [f"| epoch | {' | '.join(columns)} |", "|---:|" + "---:|" * len(columns)]
+    ratios = {"left": information, "found": found}
+    lines = [
+        f"| epoch | {' | '.join((*columns, *ratios))} |",
+        "|---:|" + "---:|" * (len(columns) + len(ratios)),
+    ]
     for row in run.history:
-        cells = " | ".join(f"{row[key]:.4f}" for key in columns.values())
-        lines.append(f"| {row['epoch']} | {cells} |")
+        values = (*(row[key] for key in columns.values()), *(of(row) for of in ratios.values()))
+        lines.append(f"| {row['epoch']} | {' | '.join(f'{value:.4f}' for value in values)} |")
     return "\n".join(lines)
 
 
@@ -98,20 +89,19 @@ def pairs_table(run: Run) -> str:
 
 
 def terminal_table(runs: Mapping[Run, str]) -> str:
-    """One line a run: from the first measured epoch of its terminal phase to the last."""
+    """One line a run: from its first measured epoch with all labels learnt to its last."""
+    keys = ("collapse/nc1_trace", "collapse/cdnv", NC1, RAW, FOUND, HEADLINE, CEILING)
     lines = [
-        "| run | | epochs | NC1 | times lower | recovered, train | recovered, test | ceiling "
-        "| raw k-means |",
-        "|---|---|---|---|---:|---|---|---|---|",
+        "| run | | epochs | NC1, trace | CDNV | NC1 | raw k-means, train | recovered, train "
+        "| recovered, test | ceiling | left | found |",
+        "|---|" + "---|" * 11,
     ]
-    keys = ("recovery/acc", "recovery/clp_test", "recovery/probe_test", "recovery/acc_raw")
     for run, about in runs.items():
         first, last = learnt(run)[0], run.last
-        cells = " | ".join(f"{first[key]:.4f} → {last[key]:.4f}" for key in keys)
-        nc1 = (first[NC1], last[NC1])
+        cells = [f"{first[key]:.4f} → {last[key]:.4f}" for key in keys]
+        cells += [f"{of(first):.3f} → {of(last):.3f}" for of in (information, found)]
         lines.append(
-            f"| `{run.name}` | {about} | {first['epoch']} → {last['epoch']} "
-            f"| {nc1[0]:.4f} → {nc1[1]:.4f} | {nc1[0] / nc1[1]:.1f} | {cells} |"
+            f"| `{run.name}` | {about} | {first['epoch']} → {last['epoch']} | {' | '.join(cells)} |"
         )
     return "\n".join(lines)
 
