@@ -50,7 +50,7 @@ def run_discover(arguments: Sequence[str]) -> None:
     source = _source(options)
     console = Console(highlight=False, soft_wrap=True)
     if options.names is None:
-        _discover(source, _clusters(options.k), options.seed, options.out, console)
+        _discover(source, options, console)
         return
     if source != Source():
         raise UserError("--names goes with --out alone: the features are those of that discovery")
@@ -98,6 +98,12 @@ def discover_parser() -> Parser:
         default="auto",
         help="clusters in each class: auto (estimated, 1 to 8; 1 means no sub-structure), a number "
         "for all, or '{cat: 3, dog: 2}' for some by name and auto for the rest (default: auto)",
+    )
+    what.add_argument(
+        "--space",
+        default="auto",
+        help="coordinates and clusterer, such as white32/gmm or raw/kmeans: auto (chosen for each "
+        "class without labels; the default), or one for all classes",
     )
     what.add_argument("--seed", type=int, default=0, help="seed of all random starts (default: 0)")
     out = parser.add_argument_group("where it goes")
@@ -210,23 +216,26 @@ def _clusters(text: str) -> Any:
         raise UserError(f"--k {text}: 'auto', 3 or '{{cat: 3}}' would be right") from error
 
 
-def _discover(source: Source, k: Any, seed: int, out: Path, console: Console) -> None:
+def _discover(source: Source, options: argparse.Namespace, console: Console) -> None:
     """Read, find, compare, write."""
     source.check()
     from collapse_lit.discover.agreement import agree
-    from collapse_lit.discover.discovery import discover
+    from collapse_lit.discover.discovery import discover, spaces_wanted
     from collapse_lit.discover.gallery import choose_members, hang
     from collapse_lit.discover.inputs import load_samples
     from collapse_lit.discover.outputs import DiscoveryFolder, summarise, write_tables
     from collapse_lit.discover.page import write_page
     from collapse_lit.discover.terminal import print_summary
 
-    folder = DiscoveryFolder(out)
+    k = _clusters(options.k)
+    spaces_wanted(options.space, estimate=k == "auto")
+    folder = DiscoveryFolder(options.out)
     folder.claim()
     samples = load_samples(source)
-    found = discover(samples, k, seed)
+    found = discover(samples, k, options.seed, options.space)
+    asked = {"k": k, "space": options.space, "seed": options.seed}
     chosen = choose_members(samples, found)
-    summary = summarise(samples, found, chosen, agree(samples, found), k)
+    summary = summarise(samples, found, chosen, agree(samples, found), asked)
     write_tables(folder, samples, found, summary)
     write_page(folder.report, summary, hang(samples, chosen), samples, found)
     print_summary(summary, console)

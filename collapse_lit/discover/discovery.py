@@ -1,8 +1,7 @@
 """Sub-classes of every class, found without a fine label, and what is to be said of each."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import torch
@@ -11,7 +10,9 @@ from torch import Tensor
 
 from collapse_lit.discover.samples import Samples
 from collapse_lit.errors import UserError
-from collapse_lit.measure.recovery.all_classes import LOPSIDED, Recovery, recover
+from collapse_lit.measure.recovery.all_classes import recover
+from collapse_lit.measure.recovery.clusters import ClassClusters, Recovery
+from collapse_lit.measure.recovery.spaces import Space, spaces_to_try
 
 REPRODUCIBLE = 0.5  # stability below which clusters are called doubtful
 FEW = 32  # samples below which recover looks along a single axis
@@ -21,43 +22,16 @@ Wanted = int | str | Mapping[str, int]
 
 
 @dataclass(frozen=True, eq=False)
-class SubClasses:
-    """The k clusters inside one class; its n samples keep their order.
+class SubClasses(ClassClusters):
+    """The k clusters inside one class, and what is to be said of them.
 
     Attributes:
-        coarse: number of the class.
-        rows: (n,) int64, the rows of its samples.
-        ids: (n,) int64 in 0..k-1.
-        confidence: (n,) float32 in [0, 1], probability of the sample's cluster.
-        margin: (n,) float32 in [-1, 1], the same less that of the runner-up.
-        xy: (n, 2) float32, the plane that separates the clusters best.
-        k: number of clusters.
         asked: the number that was asked for, None where it was estimated.
-        space: the space and clusterer chosen.
-        separation: nats per sample by which k clusters describe the class better than one.
-        stability: agreement (adjusted Rand index) of two random halves.
-        silhouette: mean silhouette in the plane.
     """
 
-    coarse: int
-    rows: Tensor
-    ids: Tensor
-    confidence: Tensor
-    margin: Tensor
-    xy: Tensor
-    k: int
     asked: int | None
-    space: str
-    separation: float
-    stability: float
-    silhouette: float
 
-    @cached_property
-    def sizes(self) -> list[int]:
-        """Samples of each cluster."""
-        return torch.bincount(self.ids, minlength=self.k).tolist()
-
-    @cached_property
+    @property
     def doubts(self) -> tuple[str, ...]:
         """Why its clusters may be none: low separation, halves that disagree, few samples."""
         reasons = []
@@ -71,8 +45,8 @@ class SubClasses:
                 f"doubtful: two random halves of it agree at {self.stability:.2f} only "
                 f"(below {REPRODUCIBLE})"
             )
-        if self.k > 1 and len(self.rows) < FEW:
-            reasons.append(f"doubtful: found in {len(self.rows)} samples only (below {FEW})")
+        if self.k > 1 and len(self) < FEW:
+            reasons.append(f"doubtful: found in {len(self)} samples only (below {FEW})")
         return tuple(reasons)
 
     @property
@@ -84,11 +58,10 @@ class SubClasses:
     def cautions(self) -> tuple[str, ...]:
         """What a reader should be wary of: the doubts, clusters or classes that are too small."""
         said = list(self.doubts)
-        if self.k > 1 and min(self.sizes) < LOPSIDED * len(self.rows) / self.k:
-            kind = "empty" if min(self.sizes) == 0 else "very small"
-            said.append(f"one of its clusters is {kind}: {self.sizes} samples")
-        if self.k == 1 and len(self.rows) < FEW:
-            said.append(f"too few samples to tell: {len(self.rows)} (below {FEW})")
+        if self.lopsided:
+            said.append(f"one of its clusters is {self.lopsided}: {self.sizes} samples")
+        if self.k == 1 and len(self) < FEW:
+            said.append(f"too few samples to tell: {len(self)} (below {FEW})")
         return tuple(said)
 
     @property
@@ -101,7 +74,7 @@ class SubClasses:
 
     def silhouettes(self) -> list[float | None]:
         """Mean silhouette of each cluster in the plane, of up to 1,000 samples; None for k = 1."""
-        some = np.random.default_rng(0).permutation(len(self.rows))[:SILHOUETTE_SAMPLES]
+        some = np.random.default_rng(0).permutation(len(self))[:SILHOUETTE_SAMPLES]
         ids = self.ids.numpy()[some]
         present = np.unique(ids)
         if not 2 <= len(present) < len(some):
@@ -115,45 +88,43 @@ class Discovery:
     """What was found in all N samples.
 
     Attributes:
+        recovery: the clusters of all classes.
         classes: the sub-classes of each class, in order.
         seed: of all random starts and halves.
     """
 
+    recovery: Recovery
     classes: tuple[SubClasses, ...]
     seed: int
 
-    @cached_property
+    @property
     def cluster_to_coarse(self) -> Tensor:
         """(K,) int64, the class of each cluster; those of a class follow one another."""
-        return torch.tensor([found.coarse for found in self.classes for _ in range(found.k)])
+        return self.recovery.cluster_to_coarse
+
+    @property
+    def ids(self) -> Tensor:
+        """(N,) int64, clusters numbered 0..K-1 over all classes."""
+        return self.recovery.ids
+
+    @property
+    def confidence(self) -> Tensor:
+        """(N,) float32 in [0, 1], probability of the sample's cluster."""
+        return self.recovery.confidence
+
+    @property
+    def margin(self) -> Tensor:
+        """(N,) float32 in [-1, 1], the same less that of the runner-up."""
+        return self.recovery.margin
 
     def first_cluster(self, coarse: int) -> int:
         """The number of a class's first cluster among all K."""
-        return sum(found.k for found in self.classes[:coarse])
-
-    @cached_property
-    def ids(self) -> Tensor:
-        """(N,) int64, clusters numbered 0..K-1 over all classes."""
-        return self._by_row(
-            [found.ids + self.first_cluster(found.coarse) for found in self.classes]
-        )
-
-    @cached_property
-    def confidence(self) -> Tensor:
-        """(N,) float32."""
-        return self._by_row([found.confidence for found in self.classes])
-
-    @cached_property
-    def margin(self) -> Tensor:
-        """(N,) float32."""
-        return self._by_row([found.margin for found in self.classes])
-
-    def _by_row(self, columns: Sequence[Tensor]) -> Tensor:
-        rows = torch.cat([found.rows for found in self.classes])
-        return torch.cat(list(columns))[rows.argsort()]
+        return self.recovery.first_clusters[coarse]
 
 
-def discover(samples: Samples, k: Wanted = "auto", seed: int = 0) -> Discovery:
+def discover(
+    samples: Samples, k: Wanted = "auto", seed: int = 0, space: str | None = None
+) -> Discovery:
     """Find the sub-classes of each class; fine labels are not looked at.
 
     Args:
@@ -161,17 +132,36 @@ def discover(samples: Samples, k: Wanted = "auto", seed: int = 0) -> Discovery:
         k: clusters in every class, or ``"auto"`` to estimate each (1 to 8), or ``{class: number}``
             for some classes by name, the others being estimated.
         seed: seed of all random starts and halves.
+        space: a space and clusterer for all classes, such as ``"white32/gmm"``; None or ``"auto"``
+            to choose one for each class without labels.
 
     Raises:
-        UserError: ``k`` names no class, or is larger than a class.
+        UserError: ``k`` names no class, or is larger than a class; or there is no such space.
     """
     asked = clusters_wanted(k, samples)
-    classes: list[SubClasses] = []
-    for some in ([a is None for a in asked], [a is not None for a in asked]):
-        kept = np.flatnonzero(some).tolist()  # classes that recover can be asked for at once
-        if kept:
-            classes += _found(samples, kept, asked, seed)
-    return Discovery(tuple(sorted(classes, key=lambda found: found.coarse)), seed)
+    spaces_wanted(space, estimate=None in asked)
+    found = recover(samples.features, samples.coarse, asked, seed=seed, space=space)
+    classes = tuple(
+        SubClasses(**vars(clusters), asked=number)
+        for clusters, number in zip(found.classes, asked, strict=True)
+    )
+    return Discovery(found, classes, seed)
+
+
+def spaces_wanted(space: str | None, *, estimate: bool = False) -> tuple[Space, ...]:
+    """The spaces that ``--space`` stands for.
+
+    Args:
+        space: its value.
+        estimate: whether the number of clusters of a class is to be estimated.
+
+    Raises:
+        UserError: there is no such space, or it allows no estimate.
+    """
+    try:
+        return spaces_to_try(space, estimate=estimate)
+    except ValueError as error:
+        raise UserError(f"--space: {error}") from error
 
 
 def clusters_wanted(k: Wanted, samples: Samples) -> list[int | None]:
@@ -206,37 +196,3 @@ def _number(asked: int | str, name: str, size: int) -> int | None:
             f"--k: cannot make {asked} clusters of class {name}, which has {size} samples"
         )
     return asked
-
-
-def _found(
-    samples: Samples, kept: list[int], asked: Sequence[int | None], seed: int
-) -> Iterator[SubClasses]:
-    """The sub-classes of some classes: all asked for by number, or all estimated."""
-    place = torch.full((len(samples.coarse_names),), -1)
-    place[kept] = torch.arange(len(kept))
-    rows = torch.where(place[samples.coarse] >= 0)[0]
-    coarse = place[samples.coarse[rows]]
-    numbers = [number for c in kept if (number := asked[c]) is not None]
-    features = samples.features if len(rows) == len(samples) else samples.features[rows]
-    found = recover(features, coarse, numbers or "auto", seed=seed)
-    for i, c in enumerate(kept):
-        yield _of_class(found, i, torch.where(coarse == i)[0], rows, c, asked[c])
-
-
-def _of_class(
-    found: Recovery, i: int, mine: Tensor, rows: Tensor, coarse: int, asked: int | None
-) -> SubClasses:
-    return SubClasses(
-        coarse=coarse,
-        rows=rows[mine],
-        ids=found.ids[mine] - sum(found.k[:i]),
-        confidence=found.confidence[mine],
-        margin=found.margin[mine],
-        xy=found.xy[mine],
-        k=found.k[i],
-        asked=asked,
-        space=found.space[i],
-        separation=found.separation_per_class[i],
-        stability=found.stability_per_class[i],
-        silhouette=found.silhouette_per_class[i],
-    )

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from collapse_lit.discover.discovery import Discovery, SubClasses
 from collapse_lit.discover.samples import Samples
-from collapse_lit.measure.recovery.spaces import Space, coordinates
+from collapse_lit.measure.recovery.spaces import coordinates
 
 ALL_TILES = 3000  # on a page, about: it must still open
 MOST, FEWEST = 8, 2  # tiles in a strip
@@ -32,8 +32,8 @@ class Members:
     """Rows of some members of one cluster.
 
     Attributes:
-        typical: nearest to the cluster's mean in the space that it was found in; the first is the
-            medoid.
+        typical: nearest to the cluster's mean in the space that it was found in, before t-SNE or
+            UMAP lay it out; the first is the medoid.
         certain: highest confidence.
         uncertain: lowest margin before the runner-up.
     """
@@ -94,9 +94,9 @@ def picture_of(samples: Samples, row: int) -> Image.Image | None:
 
 
 def _of_class(samples: Samples, classes: SubClasses, most: int) -> list[Members]:
-    features = samples.features[classes.rows]
+    features = samples.features[classes.index]
     alone = torch.zeros(len(features), dtype=torch.int64)
-    points = coordinates(features, alone, 1, Space.parse(classes.space), None)  # (n, r)
+    points = coordinates(features, alone, 1, classes.space, None)  # (n, r)
     return [
         _of_cluster(classes, points, torch.where(classes.ids == cluster)[0], most)
         for cluster in range(classes.k)
@@ -104,7 +104,7 @@ def _of_class(samples: Samples, classes: SubClasses, most: int) -> list[Members]
 
 
 def _of_cluster(classes: SubClasses, points: Tensor, mine: Tensor, most: int) -> Members:
-    rows, inside = classes.rows[mine].numpy(), points[mine]
+    rows, inside = classes.index[mine].numpy(), points[mine]
 
     def first(key: Tensor) -> list[int]:
         return rows[np.argsort(key.numpy(), kind="stable")[:most]].tolist()

@@ -2,8 +2,9 @@
 
 import io
 import json
+import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from collapse_lit.discover.agreement import Agreement
-from collapse_lit.discover.discovery import Discovery, SubClasses, Wanted
+from collapse_lit.discover.discovery import Discovery, SubClasses
 from collapse_lit.discover.gallery import Members
 from collapse_lit.discover.samples import Samples, digest
 from collapse_lit.discover.tables import read_csv
@@ -79,7 +80,7 @@ def summarise(
     found: Discovery,
     chosen: Sequence[Members],
     agreement: Agreement | None,
-    asked: Wanted,
+    asked: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Everything about a discovery but the samples' own rows: what ``clusters.json`` says.
 
@@ -88,13 +89,13 @@ def summarise(
         found: what was found.
         chosen: some members of each cluster.
         agreement: scores on known fine labels, None where there are none.
-        asked: the number of clusters asked for.
+        asked: the options that it was found with.
     """
     classes = [_class(samples, found, sub, chosen, agreement) for sub in found.classes]
     summary = {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "source": dict(samples.origin),
-        "parameters": {"k": asked, "seed": found.seed},
+        "parameters": dict(asked),
         "versions": {library: version(library) for library in LIBRARIES},
         "samples": len(samples),
         "dimensions": samples.features.shape[1],
@@ -163,12 +164,12 @@ def _class(
     first, silhouettes = found.first_cluster(sub.coarse), sub.silhouettes()
     return {
         "class": samples.coarse_names[sub.coarse],
-        "samples": len(sub.rows),
+        "samples": len(sub),
         "k": sub.k,
         "verdict": sub.verdict,
         "sentences": sub.sentences,
-        "space": sub.space,
-        "separation": sub.separation,
+        "space": str(sub.space),
+        "separation": None if math.isnan(sub.separation) else sub.separation,
         "stability": sub.stability,
         "silhouette": sub.silhouette,
         "clusters": [
@@ -192,7 +193,7 @@ def _cluster(
     entry = {
         "cluster": cluster,
         "samples": size,
-        "share": size / len(sub.rows),
+        "share": size / len(sub),
         "confidence": float(sub.confidence[mine].mean()) if size else None,
         "margin": float(sub.margin[mine].mean()) if size else None,
         "silhouette": silhouette,

@@ -35,7 +35,7 @@ def write_page(
         found: what was found.
     """
     shown = [points_shown(found, classes) for classes in found.classes]
-    drawn = [c.rows.numpy()[some] for c, some in zip(found.classes, shown, strict=True)]
+    drawn = [c.index.numpy()[some] for c, some in zip(found.classes, shown, strict=True)]
     rows = np.concatenate(drawn)
     sprite = make_sprite(rows.tolist(), (picture_of(samples, row) for row in rows.tolist()))
     tiles = dict(
@@ -62,7 +62,7 @@ def write_page(
 
 def points_shown(found: Discovery, classes: SubClasses) -> np.ndarray:
     """Places of the class's samples that its scatter shows: a share of all points, at random."""
-    size, fewest = len(classes.rows), min(FEWEST, max(POINTS // len(found.classes), 4))
+    size, fewest = len(classes), min(FEWEST, max(POINTS // len(found.classes), 4))
     most = max(fewest, POINTS * size // len(found.ids))
     return np.sort(np.random.default_rng(0).permutation(size)[:most])
 
@@ -75,7 +75,7 @@ def plane(
     tiles: Mapping[int, int],
 ) -> Chart:
     """Some samples of a class in the plane that shows its clusters best."""
-    rows = classes.rows.numpy()[some].tolist()
+    rows = classes.index.numpy()[some].tolist()
     first = found.first_cluster(classes.coarse)
     clusters = (classes.ids.numpy()[some] + first).tolist()
     names = {cluster: f"cluster {cluster}" for cluster in range(first, first + classes.k)}

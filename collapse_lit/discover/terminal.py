@@ -7,6 +7,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from collapse_lit.pages.page import number
+
 MOST_WARNINGS = 20
 VERDICTS = {"found": "sub-classes", "doubtful": "doubtful", "none": "no sub-structure"}
 
@@ -22,7 +24,7 @@ def print_summary(summary: Mapping[str, Any], console: Console) -> None:
             escape(entry["class"]),
             str(entry["samples"]),
             sizes,
-            f"{entry['separation']:.2f}",
+            number(entry["separation"]),  # None where it is not defined
             f"{entry['stability']:.2f}",
             VERDICTS[entry["verdict"]],
         )

@@ -10,15 +10,20 @@ from collapse_lit.measure.collapse import (
     neural_collapse,
 )
 from collapse_lit.measure.recovery import (
+    ClassClusters,
     LabelledFeatures,
     Matching,
     Probe,
     Recovery,
+    Space,
     cluster_and_linear_probe,
     fit_probe,
     match_clusters,
     random_clusters,
     recover,
+    register_clusterer,
+    register_coordinates,
+    register_layout,
     score_recovery,
 )
 
@@ -27,12 +32,14 @@ if TYPE_CHECKING:
     from collapse_lit.measure.recovery.estimator import SubclassClustering
 
 __all__ = [
+    "ClassClusters",
     "HierarchicalCollapse",
     "LabelledFeatures",
     "Matching",
     "NeuralCollapse",
     "Probe",
     "Recovery",
+    "Space",
     "SubclassClustering",
     "class_distances",
     "cluster_and_linear_probe",
@@ -42,6 +49,9 @@ __all__ = [
     "neural_collapse",
     "random_clusters",
     "recover",
+    "register_clusterer",
+    "register_coordinates",
+    "register_layout",
     "score_recovery",
 ]
 

@@ -3,10 +3,13 @@
 Every function here is a collective: all ranks of the group must call it, in the same order.
 """
 
+from typing import Any, TypeVar
+
 import torch
 from torch import Tensor
 from torch import distributed as dist
 
+T = TypeVar("T")
 Group = dist.ProcessGroup | None
 
 
@@ -58,3 +61,13 @@ def concat_over_ranks(rows: Tensor, group: Group) -> Tensor:
     parts = [torch.zeros_like(padded) for _ in range(size)]
     dist.all_gather(parts, padded, group=group)
     return torch.cat([part[:n] for part, n in zip(parts, lengths, strict=True)])
+
+
+def gather_objects(mine: T, group: Group) -> list[T]:
+    """Each rank's object, in the order of ranks, on every rank; it has to be picklable."""
+    if group is None:
+        return [mine]
+    _, size = rank_and_size(group)
+    parts: list[Any] = [None] * size
+    dist.all_gather_object(parts, mine, group=group)
+    return parts

@@ -34,7 +34,7 @@ def test_three_files_say_what_was_found(planted, capsys) -> None:
     assert (cat["class"], cat["verdict"], cat["samples"]) == ("cat", "found", 300)
     assert [cluster["samples"] for cluster in cat["clusters"]] == [150, 150]
     assert dog["sentences"] == ["no sub-structure found"]
-    assert summary["parameters"] == {"k": "auto", "seed": 0}
+    assert summary["parameters"] == {"k": "auto", "space": "auto", "seed": 0}
     assert "torch" in summary["versions"]
     assert (out / "names.csv").read_text().splitlines() == [
         "cluster,coarse,size,name",
@@ -174,6 +174,11 @@ def test_a_folder_of_images_from_discovery_to_prediction(photos: Path, tmp_path:
         (["--run", "nowhere"], "--run nowhere: it is no run directory"),
         (["--features", "f.npy", "--labels", "l.csv", "--k", "{cat: "], "--k {cat: "),
         (["--features", "f.npy", "--labels", "l.csv", "--k", "151"], "class dog, which has 150"),
+        (
+            ["--features", "f.npy", "--labels", "l.csv", "--space", "raw/em"],
+            "--space: space 'raw/em'",
+        ),
+        (["--features", "f.npy", "--space", "raw/gmm"], "--space: k='auto', or None for a class"),
         (["--seed", "x"], "--seed: invalid int value: 'x'"),
         (["--labelz", "x"], "unrecognized arguments: --labelz x"),
         (["--names", "n.csv", "--run", "r"], "--names goes with --out alone"),

@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from collapse_lit.discover import SubClasses, agree, discover, make_samples
+from collapse_lit.discover import SubClasses, agree, discover, discovery, make_samples
 from collapse_lit.errors import UserError
+from collapse_lit.measure import Space, recover
 
 
 def samples_of(planted, fine: list[str] | None = None):
@@ -37,6 +38,19 @@ def test_numbers_may_be_asked_for_by_name(planted) -> None:
     assert discover(samples, 1).classes[0].sentences == ("one cluster, as asked",)
 
 
+def test_all_classes_are_looked_into_at_once(planted, monkeypatch) -> None:
+    asked = []
+
+    def recorded(features, coarse, k, **more):
+        asked.append(k)
+        return recover(features, coarse, k, **more)
+
+    monkeypatch.setattr(discovery, "recover", recorded)
+    found = discover(samples_of(planted), {"dog": 3})
+    assert asked == [[None, 3]]
+    assert [classes.asked for classes in found.classes] == [None, 3]
+
+
 def test_one_class_alone_is_found_as_among_others(planted) -> None:
     samples = samples_of(planted)
     together, apart = discover(samples, 2), discover(samples, {"cat": 2})
@@ -60,12 +74,21 @@ def test_a_wrong_number_is_one_message(planted, k, said: str) -> None:
         discover(samples_of(planted), k)
 
 
-def classes_of(ids: list[int], **scores) -> SubClasses:
-    n, k = len(ids), max(ids) + 1
+def classes_of(ids: list[int], **scores: float) -> SubClasses:
+    n = len(ids)
     scores = {"separation": 1.0, "stability": 1.0, "silhouette": 0.5} | scores
-    rows, ones = torch.arange(n), torch.ones(n)
-    xy = torch.stack([torch.tensor(ids) * 10.0, rows % 2], dim=1)
-    return SubClasses(0, rows, torch.tensor(ids), ones, ones, xy, k, None, "white2/gmm", **scores)
+    return SubClasses(
+        coarse=0,
+        index=torch.arange(n),
+        ids=torch.tensor(ids),
+        confidence=torch.ones(n),
+        margin=torch.ones(n),
+        xy=torch.stack([torch.tensor(ids) * 10.0, torch.arange(n) % 2], dim=1),
+        space=Space.parse("white2/gmm"),
+        k=max(ids) + 1,
+        asked=None,
+        **scores,
+    )
 
 
 def test_doubts_are_said() -> None:

@@ -2,19 +2,33 @@ import torch
 
 from collapse_lit.discover import Discovery, SubClasses
 from collapse_lit.discover.page import FEWEST, POINTS, points_shown
+from collapse_lit.measure import Recovery, Space
+
+
+def class_of(coarse: int, index: torch.Tensor) -> SubClasses:
+    """One cluster of these samples."""
+    n = len(index)
+    return SubClasses(
+        coarse=coarse,
+        index=index,
+        ids=torch.zeros(n, dtype=torch.int64),
+        confidence=torch.ones(n),
+        margin=torch.ones(n),
+        xy=torch.zeros(n, 2),
+        space=Space.parse("raw/kmeans"),
+        k=1,
+        separation=0.0,
+        stability=1.0,
+        silhouette=0.0,
+        asked=None,
+    )
 
 
 def found_in(*sizes: int) -> Discovery:
     """Classes of these sizes, one cluster each."""
-    starts = [sum(sizes[:place]) for place in range(len(sizes))]
-    classes = [
-        SubClasses(
-            *(place, torch.arange(start, start + n), torch.zeros(n, dtype=torch.int64)),
-            *(torch.ones(n), torch.ones(n), torch.zeros(n, 2), 1, None, "raw", 0.0, 1.0, 0.0),
-        )
-        for place, (start, n) in enumerate(zip(starts, sizes, strict=True))
-    ]
-    return Discovery(tuple(classes), seed=0)
+    rows = torch.arange(sum(sizes))
+    classes = tuple(class_of(coarse, part) for coarse, part in enumerate(rows.split(sizes)))
+    return Discovery(Recovery.of(classes, rows), classes, seed=0)
 
 
 def numbers(found: Discovery) -> list[int]:

@@ -20,7 +20,7 @@ from collapse_lit.measure.recovery import candidate
 from collapse_lit.measure.recovery import graph_cut as graph
 from collapse_lit.measure.recovery.graph_cut import graph_coordinates, search
 from collapse_lit.measure.recovery.mixture import mixture_posterior
-from collapse_lit.measure.recovery.spaces import Space, coordinates, embedded
+from collapse_lit.measure.recovery.spaces import Space, coordinates, laid_out
 
 
 def gaussians(n=1200, d=32, k=3, distance=7.0, seed=0):
@@ -151,7 +151,7 @@ def test_halves_take_the_start_that_was_taken_on_all_samples(monkeypatch, even):
 
     taken = even
     monkeypatch.setattr(candidate, "search", along_an_axis)
-    found = candidate.candidate_of("white2/kmeans", points, 2, 0, None)
+    found = candidate.candidate_of(Space.parse("white2/kmeans"), points, 2, 0, None)
     assert found.even == even
     for posterior in candidate.cluster_halves(found, 0, None).posteriors:
         assert adjusted_rand_score(found.ids, posterior.argmax(axis=1)) > 0.9
@@ -221,7 +221,7 @@ def test_an_unknown_space_is_named(name):
 @pytest.mark.parametrize("name", ["tsne", "umap"])
 def test_an_embedding_keeps_planted_clusters_apart(name):
     points, truth = gaussians(n=300, d=8, k=3, distance=12.0)
-    flat = embedded(torch.from_numpy(points), Space.parse(f"{name}/kmeans"), seed=0)
+    flat = laid_out(torch.from_numpy(points), Space.parse(f"{name}/kmeans"), seed=0)
     assert flat.shape == (300, 2)
     assert adjusted_rand_score(truth, kmeans(flat.numpy(), 3, seed=0, restarts=5)) > 0.99
 
@@ -229,7 +229,7 @@ def test_an_embedding_keeps_planted_clusters_apart(name):
 def test_without_the_embedding_library_the_error_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "openTSNE", None)
     with pytest.raises(ImportError, match=r"collapse-lit\[embed\]"):
-        embedded(torch.zeros(5, 2), Space.parse("tsne/kmeans"), seed=0)
+        laid_out(torch.zeros(5, 2), Space.parse("tsne/kmeans"), seed=0)
 
 
 def test_without_faiss_the_error_names_the_extras(monkeypatch):

@@ -209,6 +209,8 @@ def test_mistakes_name_the_class():
         recover(x, coarse, "many")
     with pytest.raises(ValueError, match="needs a whitened space"):
         recover(x, coarse, "auto", space="raw/kmeans")
+    with pytest.raises(ValueError, match="needs a whitened space"):
+        recover(x, coarse, [2, None], space="raw/kmeans")
     with pytest.raises(ValueError, match="no samples"):
         recover(x[:0], coarse[:0], 2)
 

@@ -9,7 +9,9 @@ from collapse_lit.measure import (
     match_clusters,
     random_clusters,
     recover,
+    register_clusterer,
 )
+from collapse_lit.measure.recovery.clusterers import nearest_mean
 
 NUM_COARSE = 3
 
@@ -38,6 +40,7 @@ def shard(rank, size, layout):
 def measured(rank, group, size, layout):
     x, coarse, fine, index = shard(rank, size, layout)
     found = recover(x, coarse, [2, 2, 2], seed=1, index=index, group=group)
+    mixed = recover(x, coarse, [2, None, 3], seed=1, index=index, group=group)
     raw = recover(x, coarse, 2, index=index, group=group, space="raw/kmeans")
     matching = match_clusters(
         found.ids, fine, found.cluster_to_coarse, torch.arange(6) % NUM_COARSE, group=group
@@ -47,6 +50,11 @@ def measured(rank, group, size, layout):
     return {
         "index": index,
         "ids": found.ids,
+        "mixed": mixed.ids,
+        "classes": [
+            (c.coarse, str(c.space), c.k, c.index.tolist(), c.ids.tolist())
+            for c in (*found.classes, *mixed.classes)
+        ],
         "raw": raw.ids,
         "confidence": found.confidence,
         "xy": found.xy,
@@ -72,20 +80,49 @@ def test_any_sharding_gives_the_same_result(run_on_ranks, alone, size, layout):
     ranks = run_on_ranks(measured, size, size, layout)
     together = {
         key: torch.cat([r[key] for r in ranks])
-        for key in ("index", "ids", "raw", "confidence", "xy", "random")
+        for key in ("index", "ids", "mixed", "raw", "confidence", "xy", "random")
     }
     order = together["index"].argsort()
-    for key in ("ids", "raw", "random"):
+    for key in ("ids", "mixed", "raw", "random"):
         assert torch.equal(together[key][order], alone[key]), key
     for key in ("confidence", "xy"):
         assert torch.allclose(together[key][order], alone[key], atol=1e-4), key
     for r in ranks:
-        for key in ("sizes", "space", "contingency", "acc"):
+        for key in ("classes", "sizes", "space", "contingency", "acc"):
             assert r[key] == alone[key], key
         assert r["stability"] == pytest.approx(alone["stability"], abs=1e-6)
         assert r["loss"] == ranks[0]["loss"] == pytest.approx(alone["loss"], rel=1e-3)
         assert (r["predicted"] == alone["predicted"]).double().mean() > 0.999
     assert alone["acc"] > 0.9
+
+
+def breaks_on_one_rank(rank, group):
+    """The errors on this rank where a clusterer, or the estimate, fails on one rank alone."""
+    x, coarse, _, index = shard(rank, 2, "strided")
+
+    @register_clusterer("broken")
+    def broken(points, start, k, everywhere, seed):
+        if rank == 1:
+            raise RuntimeError("out of order")
+        return nearest_mean(points, start, k, everywhere, seed)
+
+    errors = []
+    for space, k in (("raw/broken", 2), ("raw/kmeans", [2, None, 2])):
+        try:
+            recover(x, coarse, k, index=index, group=group, space=space)
+        except Exception as error:
+            errors.append((type(error), str(error)))
+    return errors
+
+
+@pytest.mark.ddp
+def test_what_fails_on_one_rank_is_raised_on_all(run_on_ranks):
+    (others, estimate), (own, same) = run_on_ranks(breaks_on_one_rank, 2)
+    assert own == (RuntimeError, "out of order")
+    assert others[0] is ValueError
+    assert "rank 1 could not cluster its coarse classes: RuntimeError('out of order')" in others[1]
+    assert estimate == same
+    assert "needs a whitened space" in estimate[1]
 
 
 def mistakes(rank, group):

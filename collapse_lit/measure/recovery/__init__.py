@@ -1,19 +1,28 @@
 """Recovery: fine classes inside coarse ones, found without a fine label, and scored with them."""
 
-from collapse_lit.measure.recovery.all_classes import Recovery, recover
+from collapse_lit.measure.recovery.all_classes import recover
+from collapse_lit.measure.recovery.clusterers import register_clusterer
+from collapse_lit.measure.recovery.clusters import ClassClusters, Recovery
+from collapse_lit.measure.recovery.kinds import register_coordinates, register_layout
 from collapse_lit.measure.recovery.matching import Matching, match_clusters, random_clusters
 from collapse_lit.measure.recovery.probe import Probe, cluster_and_linear_probe, fit_probe
 from collapse_lit.measure.recovery.scoring import LabelledFeatures, score_recovery
+from collapse_lit.measure.recovery.spaces import Space
 
 __all__ = [
+    "ClassClusters",
     "LabelledFeatures",
     "Matching",
     "Probe",
     "Recovery",
+    "Space",
     "cluster_and_linear_probe",
     "fit_probe",
     "match_clusters",
     "random_clusters",
     "recover",
+    "register_clusterer",
+    "register_coordinates",
+    "register_layout",
     "score_recovery",
 ]

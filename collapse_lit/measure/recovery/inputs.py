@@ -40,16 +40,21 @@ def count_samples(
     return counts
 
 
-def clusters_per_class(k: int | Sequence[int] | str, counts: list[int]) -> list[int | None]:
+def clusters_per_class(
+    k: int | Sequence[int | None] | str, counts: Sequence[int]
+) -> list[int | None]:
     """The number of clusters of each coarse class; None where it is to be estimated."""
     if isinstance(k, str):
         if k != "auto":
             raise ValueError(f"k must be a number, one number per coarse class, or 'auto': {k!r}")
         return [None] * len(counts)
-    numbers = [int(k)] * len(counts) if isinstance(k, SupportsIndex) else [int(n) for n in k]
+    if isinstance(k, SupportsIndex):
+        numbers: list[int | None] = [int(k)] * len(counts)
+    else:
+        numbers = [None if number is None else int(number) for number in k]
     if len(numbers) != len(counts):
         raise ValueError(f"k has {len(numbers)} numbers for {len(counts)} coarse classes")
     for c, (number, count) in enumerate(zip(numbers, counts, strict=True)):
-        if not 1 <= number <= count:
+        if number is not None and not 1 <= number <= count:
             raise ValueError(f"coarse class {c}: cannot make {number} clusters of {count} samples")
-    return list(numbers)
+    return numbers

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from scipy.optimize import linear_sum_assignment
+from torch import Tensor
 
 from collapse_lit.measure.clustering import FloatArray, IdArray
 from collapse_lit.measure.recovery.candidate import (
@@ -15,37 +16,33 @@ from collapse_lit.measure.recovery.candidate import (
     cluster_halves,
     posterior_of,
 )
+from collapse_lit.measure.recovery.clusters import ClassClusters
 from collapse_lit.measure.recovery.plane import discriminant_plane, mean_silhouette
 from collapse_lit.measure.recovery.spaces import Space
 
-CANDIDATES = ("white32/gmm", "unit-white32/gmm")
 MOST_CLUSTERS = 8  # that k="auto" considers
 GAUSSIAN = -0.186  # ½ ln(π / (π − 2)) − ln 2: separation of a Gaussian cut in two at its mean
 REPRODUCIBLE = 0.5  # stability below which k="auto" sees no sub-structure
 NEARLY = 0.02  # difference in stability that decides nothing
 
 
-@dataclass(frozen=True)
-class ClassClusters:
-    """What was found in one coarse class; fields as in ``Recovery``, for its n samples."""
+@dataclass(frozen=True, eq=False)
+class ClassPoints:
+    """The samples of one coarse class, from all ranks, in each space on offer.
 
-    ids: IdArray  # (n,) in 0..k-1
-    confidence: FloatArray  # (n,)
-    margin: FloatArray  # (n,)
-    xy: FloatArray  # (n, 2)
-    space: str  # as offered
-    rank: int  # coordinates that it has in this class
-    k: int
-    separation: float
-    stability: float
-    silhouette: float
+    Attributes:
+        coarse: number of the coarse class.
+        index: (n,) int64 sample ids, ascending.
+        points: per space the points (n, r) float32.
+    """
+
+    coarse: int
+    index: Tensor
+    points: Mapping[Space, FloatArray]
 
 
 def cluster_class(
-    points: Mapping[str, FloatArray],
-    k: int | None,
-    seed: int,
-    device: torch.device | None = None,
+    samples: ClassPoints, k: int | None, seed: int, device: torch.device | None = None
 ) -> ClassClusters:
     """Cluster one coarse class in the best of the spaces offered.
 
@@ -55,26 +52,26 @@ def cluster_class(
     clusterer then refines the choice.
 
     Args:
-        points: per space name the points (n, r) float32; n ≥ k.
+        samples: the class; n ≥ k.
         k: number of clusters, ``None`` to estimate it; then 1 is a possible answer.
         seed: another seed, other starts and halves.
         device: where Faiss works.
 
     Raises:
-        ValueError: the number is to be estimated in a space that is not whitened.
+        ValueError: the clusterer of a space returns no posteriors.
     """
-    spaces = {name: _varying(p) for name, p in points.items()}
+    spaces = {space: _varying(points) for space, points in samples.points.items()}
     candidates = [
-        candidate_of(name, p, clusters, seed, device)
-        for name, p in spaces.items()
-        for clusters in _numbers(k, name, len(p))
+        candidate_of(space, points, clusters, seed, device)
+        for space, points in spaces.items()
+        for clusters in _numbers(k, len(points))
     ]
     choose = _choose_number if k is None else _choose_space
     best, halves = choose(candidates, lambda c: cluster_halves(c, seed, device))
     if best.k == 1 or not best.points.any():
-        return _undivided(best)
+        return _undivided(samples, best)
 
-    posterior = posterior_of(best, best.points, best.ids)  # (n, k)
+    posterior = posterior_of(best, best.points, best.ids, seed)  # (n, k)
     posterior = posterior[:, _in_order_of_appearance(posterior.argmax(axis=1), best.k)]
     ids = posterior.argmax(axis=1)
     mean = np.mean([posterior, *(_aligned(half, ids) for half in halves.posteriors)], axis=0)
@@ -82,12 +79,13 @@ def cluster_class(
     mean[np.arange(len(ids)), ids] = 0.0
     plane = discriminant_plane(best.points, ids, best.k)
     return ClassClusters(
-        ids=ids,
-        confidence=confidence.astype(np.float32),
-        margin=(confidence - mean.max(axis=1)).astype(np.float32),
-        xy=plane,
-        space=best.space,
-        rank=best.points.shape[1],
+        coarse=samples.coarse,
+        index=samples.index,
+        ids=torch.from_numpy(ids),
+        confidence=torch.from_numpy(confidence.astype(np.float32)),
+        margin=torch.from_numpy((confidence - mean.max(axis=1)).astype(np.float32)),
+        xy=torch.from_numpy(plane),
+        space=best.space.with_rank(best.points.shape[1]),
         k=best.k,
         separation=best.separation,
         stability=halves.stability,
@@ -146,17 +144,18 @@ def _choose_number(
     )
 
 
-def _undivided(candidate: Candidate) -> ClassClusters:
+def _undivided(samples: ClassPoints, candidate: Candidate) -> ClassClusters:
     """One cluster: no sub-structure, or no two samples that differ."""
     n = len(candidate.points)
     ids = np.zeros(n, dtype=np.int64)
     return ClassClusters(
-        ids=ids,
-        confidence=np.ones(n, dtype=np.float32),
-        margin=np.ones(n, dtype=np.float32),
-        xy=discriminant_plane(candidate.points, ids, 1),
-        space=candidate.space,
-        rank=candidate.points.shape[1],
+        coarse=samples.coarse,
+        index=samples.index,
+        ids=torch.from_numpy(ids),
+        confidence=torch.ones(n),
+        margin=torch.ones(n),
+        xy=torch.from_numpy(discriminant_plane(candidate.points, ids, 1)),
+        space=candidate.space.with_rank(candidate.points.shape[1]),
         k=candidate.k,
         separation=0.0,
         stability=1.0 if candidate.k == 1 else 0.0,
@@ -172,13 +171,9 @@ def _varying(points: FloatArray) -> FloatArray:
     return np.ascontiguousarray(points[:, columns if len(columns) else [0]])
 
 
-def _numbers(k: int | None, name: str, n: int) -> range:
+def _numbers(k: int | None, n: int) -> range:
     """The numbers of clusters to try."""
-    if k is not None:
-        return range(k, k + 1)
-    if Space.parse(name).kind != "white":
-        raise ValueError(f"k='auto' needs a whitened space such as 'white32/gmm', not {name!r}")
-    return range(1, min(MOST_CLUSTERS, n) + 1)
+    return range(1, min(MOST_CLUSTERS, n) + 1) if k is None else range(k, k + 1)
 
 
 def _in_order_of_appearance(ids: IdArray, k: int) -> IdArray:

@@ -1,62 +1,108 @@
-"""The space that a coarse class is clustered in: coordinates of its own centred features.
-
-A space has a name, which is recorded with every number:
-
-* ``raw``: the features as they are, centred on the class mean.
-* ``pca32``: their first 32 principal coordinates.
-* ``white32``: the same, each divided by its standard deviation.
-* ``tsne``, ``umap``: two dimensions that keep neighbours, made from the first 50 principal
-  coordinates by openTSNE or umap-learn (the extra ``embed``): minutes in place of seconds.
-* ``unit-…``: any of these on features scaled to length one first.
-"""
+"""Where a coarse class is clustered and with what: ``white32/gmm``, parsed once."""
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Literal, cast
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from collapse_lit.measure.distributed import Group, sum_over_ranks
-from collapse_lit.measure.linalg import principal_axes, scatter
+from collapse_lit.measure.recovery.clusterers import CLUSTERERS
+from collapse_lit.measure.recovery.kinds import (
+    KINDS,
+    ROWS_AT_A_TIME,
+    ClassResiduals,
+    Kind,
+    root_mean,
+    row_blocks,
+)
 
-ROWS_AT_A_TIME = 2048  # float64 copies of so many rows stay in a processor's cache
-NOISE_FLOOR = 1e-10  # axes with less than this share of the largest variance are rounding noise
-
-EMBEDDED_FROM = 50  # principal coordinates that t-SNE and UMAP start from
-
-Kind = Literal["raw", "pca", "white", "tsne", "umap"]
+CANDIDATES = ("white32/gmm", "unit-white32/gmm")  # of the choice that needs no label
+NAME = re.compile(r"(unit-)?([a-z][a-z_]*)([1-9]\d*)?/([a-z][a-z0-9_]*)")
 
 
 @dataclass(frozen=True)
 class Space:
-    """Where to cluster (``unit``, ``kind``, ``rank``) and with what (``clusterer``)."""
+    """A kind of coordinates of the features inside a coarse class, and a clusterer.
 
-    unit: bool
-    kind: Kind
-    rank: int
-    clusterer: Literal["kmeans", "gmm"]
+    ``str(space)`` is the name that it was parsed from, and that is recorded with every number.
+
+    Attributes:
+        kind: Name of the kind of coordinates, a key of ``kinds.KINDS``.
+        clusterer: Name of the clusterer, a key of ``clusterers.CLUSTERERS``.
+        rank: Number of coordinates where the name carries it, else None.
+        unit: Whether features are scaled to length one first.
+    """
+
+    kind: str
+    clusterer: str
+    rank: int | None = None
+    unit: bool = False
 
     @classmethod
     def parse(cls, name: str) -> "Space":
-        """``"unit-white32/gmm"`` → unit length, whitened, rank 32, Gaussian mixture."""
-        match = re.fullmatch(r"(unit-)?(raw|tsne|umap|(pca|white)([1-9]\d*))/(kmeans|gmm)", name)
-        if match is None:
+        """``"unit-white32/gmm"`` → unit length, whitened, 32 coordinates, Gaussian mixture.
+
+        Raises:
+            ValueError: No such space is registered; the message names those that are.
+        """
+        match = NAME.fullmatch(name)
+        kind = None if match is None else KINDS.get(match[2])
+        if (
+            match is None
+            or kind is None
+            or kind.ranked != (match[3] is not None)
+            or match[4] not in CLUSTERERS
+        ):
+            raise ValueError(_unknown(name))
+        return cls(match[2], match[4], int(match[3]) if kind.ranked else None, match[1] is not None)
+
+    def __str__(self) -> str:
+        rank = "" if self.rank is None else self.rank
+        return f"{'unit-' if self.unit else ''}{self.kind}{rank}/{self.clusterer}"
+
+    @property
+    def coordinates(self) -> Kind:
+        """What makes its coordinates."""
+        return KINDS[self.kind]
+
+    def with_rank(self, rank: int) -> "Space":
+        """The space with the rank that it really has: ``white32/gmm`` → ``white17/gmm``."""
+        return self if self.rank is None else replace(self, rank=rank)
+
+
+def spaces_to_try(space: str | Space | None, *, estimate: bool = False) -> tuple[Space, ...]:
+    """The space asked for, or those that the label-free choice is made from.
+
+    Args:
+        space: A space or its name; None or ``"auto"`` for the choice.
+        estimate: Whether a number of clusters is to be estimated in it.
+
+    Raises:
+        ValueError: No such space is registered, or it allows no estimate.
+    """
+    if isinstance(space, Space):
+        spaces: tuple[Space, ...] = (space,)
+    else:
+        names = CANDIDATES if space in (None, "auto") else (str(space),)
+        spaces = tuple(Space.parse(name) for name in names)
+    for one in spaces:
+        if estimate and not one.coordinates.white:
             raise ValueError(
-                f"space {name!r} is not known: use raw, pcaR or whiteR (R a number), tsne or umap, "
-                "with unit- before it or not, and /kmeans or /gmm after it, such as 'white32/gmm'"
+                f"k='auto', or None for a class, needs a whitened space such as 'white32/gmm', "
+                f"not '{one}'"
             )
-        kind = cast(Kind, match[3] or match[2])
-        clusterer = cast(Literal["kmeans", "gmm"], match[5])
-        rank = EMBEDDED_FROM if kind in ("tsne", "umap") else int(match[4] or 0)
-        return cls(match[1] is not None, kind, rank, clusterer)
+    return spaces
 
 
-def with_rank(name: str, rank: int) -> str:
-    """The space's name with the rank that it really has: ``white32/gmm`` → ``white17/gmm``."""
-    return re.sub(r"\d+", str(rank), name)
+def _unknown(name: str) -> str:
+    kinds = [f"{key}R" if kind.ranked else key for key, kind in KINDS.items()]
+    return (
+        f"space {name!r} is not known: it is KIND/CLUSTERER, such as 'white32/gmm', with KIND one "
+        f"of {', '.join(kinds)} (R a number, unit- before it or not) and CLUSTERER one of "
+        f"{', '.join(CLUSTERERS)}"
+    )
 
 
 def class_means(
@@ -68,7 +114,7 @@ def class_means(
     for c in range(num_coarse):
         rows = torch.where(coarse == c)[0]
         sums[c, d] = len(rows)
-        for block in _blocks(features, rows, unit):
+        for block in row_blocks(features, rows, unit):
             sums[c, :d] += block.sum(dim=0)
     sums = sum_over_ranks(sums, group)
     return sums[:, d].long(), sums[:, :d] / sums[:, d:].clamp(min=1)
@@ -80,9 +126,9 @@ def coordinates(
     """Coordinates of every sample in the space of its own coarse class.
 
     Means first, then the scatter of centred residuals, in float64 throughout: a one-pass scatter in
-    float32 is wrong near collapse. Only d numbers and a d × d scatter per class cross ranks. The
-    signs of axes are fixed (the largest entry of each is positive), so that any sharding gives the
-    same coordinates.
+    float32 is wrong near collapse. Only d numbers and a d × d scatter per class cross ranks. Any
+    sharding gives the same coordinates. Layouts such as t-SNE come later, class by class
+    (:func:`laid_out`).
 
     Args:
         features: (n_local, d) floating point.
@@ -97,89 +143,32 @@ def coordinates(
         rank of a class are zero.
     """
     counts, means = class_means(features, coarse, num_coarse, group, unit=space.unit)
-    d = features.shape[1]
-    width = d if space.kind == "raw" else min(space.rank, d)
+    kind, d = space.coordinates, features.shape[1]
+    width = min(space.rank or kind.rank or d, d)
     result = torch.zeros(len(features), width, device=features.device)
     for c, count in enumerate(counts.tolist()):
         rows = torch.where(coarse == c)[0]
-        residuals = _Residuals(features, rows, means[c], space.unit)
-        if space.kind == "raw":
-            squares = means.new_zeros(d)
-            for block in residuals.blocks():
-                squares += block.square().sum(dim=0)
-            scale = _scale(sum_over_ranks(squares, group) / max(count, 1))
-            points = [(block / scale).float() for block in residuals.blocks()]
-        else:
-            total = scatter(residuals.blocks(), like=features)
-            covariance = sum_over_ranks(total, group) / max(count, 1)
-            variances, axes = _leading_axes(covariance, min(width, max(count // 16, 1)))
-            axes = axes / (variances.sqrt() if space.kind == "white" else _scale(variances))
-            points = [(block @ axes).float() for block in residuals.blocks()]
+        residuals = ClassResiduals(features, rows, means[c], space.unit, count, group)
+        points_of = kind.fit(residuals, width)
         # rounded from float64, so that it does not depend on the sharding
-        for part, block in zip(rows.split(ROWS_AT_A_TIME), points, strict=True):
-            result[part, : block.shape[1]] = block
+        for part, block in zip(rows.split(ROWS_AT_A_TIME), residuals.blocks(), strict=True):
+            points = points_of(block).float()
+            result[part, : points.shape[1]] = points
     return result
 
 
-@dataclass(frozen=True)
-class _Residuals:
-    """What is left of the features of one class without their mean, made a cacheful at a time."""
+def laid_out(points: Tensor, space: Space, seed: int) -> Tensor:
+    """The points of one class that are clustered, from its coordinates (n, r) in the space.
 
-    features: Tensor  # (n_local, d)
-    rows: Tensor  # (n_c,)
-    mean: Tensor  # (d,)
-    unit: bool
-
-    def blocks(self) -> Iterator[Tensor]:
-        """Residuals (B, d) float64."""
-        for block in _blocks(self.features, self.rows, self.unit):
-            yield block - self.mean
-
-
-def _blocks(features: Tensor, rows: Tensor, unit: bool) -> Iterator[Tensor]:
-    """The rows (B, d) of the features in float64, a cacheful at a time; at length one if asked."""
-    for part in rows.split(ROWS_AT_A_TIME):
-        block = features.index_select(0, part).double()
-        yield torch.nn.functional.normalize(block, dim=1) if unit else block
-
-
-def _scale(variances: Tensor) -> Tensor:
-    """One factor for all coordinates: their root mean variance, 1 where nothing varies."""
-    scale = variances.mean().sqrt()
-    return torch.where(scale > 0, scale, 1.0)
-
-
-def _leading_axes(covariance: Tensor, rank: int) -> tuple[Tensor, Tensor]:
-    """The largest variances (r,) and their axes (d, r), noise directions left out."""
-    variances, axes = principal_axes(covariance, rank)
-    varies = variances > NOISE_FLOOR * variances[0].clamp(min=torch.finfo(torch.float64).tiny)
-    variances, axes = variances[varies], axes[:, varies]
-    largest = axes.gather(0, axes.abs().argmax(dim=0, keepdim=True))
-    return variances, axes * largest.sign()
-
-
-def embedded(points: Tensor, space: Space, seed: int) -> Tensor:
-    """Points (n, r) of one class as t-SNE or UMAP lays them out, (n, 2); unchanged elsewhere.
+    Returns:
+        (n, 2) float32, centred and of unit variance, as t-SNE, UMAP or another layout gives them;
+        the coordinates themselves elsewhere.
 
     Raises:
-        ImportError: The library is not installed; the message names the extra.
+        ImportError: The layout's library is not installed.
     """
-    if space.kind not in ("tsne", "umap"):
+    layout = space.coordinates.layout
+    if layout is None:
         return points
-    x = points.numpy()
-    perplexity = min(30, (len(x) - 1) / 3)
-    try:
-        if space.kind == "tsne":
-            from openTSNE import TSNE
-
-            laid_out = TSNE(perplexity=perplexity, random_state=seed).fit(x)
-        else:
-            from umap import UMAP
-
-            laid_out = UMAP(random_state=seed, n_jobs=1).fit_transform(x)
-    except ImportError as error:
-        raise ImportError(
-            f'the space {space.kind} needs a library: pip install "collapse-lit[embed]"'
-        ) from error
-    flat = torch.from_numpy(np.array(laid_out, dtype=np.float32))
-    return (flat - flat.mean(dim=0)) / _scale(flat.var(dim=0))
+    flat = torch.from_numpy(np.array(layout(points.numpy(), seed), dtype=np.float32))
+    return (flat - flat.mean(dim=0)) / root_mean(flat.var(dim=0))

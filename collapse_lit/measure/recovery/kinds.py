@@ -1,0 +1,218 @@
+"""Kinds of coordinates that a coarse class can be clustered in; each is one function.
+
+* ``raw``: the features as they are, centred on the class mean.
+* ``pca32``: their first 32 principal coordinates.
+* ``white32``: the same, each divided by its standard deviation.
+* ``tsne``, ``umap``: two dimensions that keep neighbours, made from the first 50 principal
+  coordinates by openTSNE or umap-learn (the extra ``embed``): minutes in place of seconds.
+
+:func:`register_coordinates` and :func:`register_layout` add another.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from collapse_lit.measure.clustering import FloatArray
+from collapse_lit.measure.distributed import Group, sum_over_ranks
+from collapse_lit.measure.linalg import principal_axes, scatter
+from collapse_lit.measure.recovery.registry import Registry
+
+ROWS_AT_A_TIME = 2048  # float64 copies of so many rows stay in a processor's cache
+NOISE_FLOOR = 1e-10  # axes with less than this share of the largest variance are rounding noise
+SAMPLES_PER_AXIS = 16  # at least: a class has no more axes than that allows
+
+LAID_OUT_FROM = 50  # principal coordinates that t-SNE and UMAP start from
+RESTARTS = 10  # of k-means in spaces that are not whitened
+RESTARTS_RAW = 3  # the same in all d dimensions, where a restart costs ten times as much
+
+
+@dataclass(frozen=True)
+class ClassResiduals:
+    """The features of one coarse class without their mean; ranks hold a part of its samples each.
+
+    Attributes:
+        features: (n_local, d) floating point, of all classes.
+        rows: (m,) int64, this rank's samples of the class.
+        mean: (d,) float64 mean over all ranks.
+        unit: Whether features are scaled to length one before the mean is taken off.
+        count: Samples of the class over all ranks.
+        group: Process group whose ranks hold the samples; None for a single process.
+    """
+
+    features: Tensor
+    rows: Tensor
+    mean: Tensor
+    unit: bool
+    count: int
+    group: Group
+
+    def blocks(self) -> Iterator[Tensor]:
+        """This rank's residuals, (B, d) float64, a cacheful at a time."""
+        for block in row_blocks(self.features, self.rows, self.unit):
+            yield block - self.mean
+
+    def variances(self) -> Tensor:
+        """(d,) float64 variance of each feature over all ranks."""
+        squares = torch.zeros_like(self.mean)
+        for block in self.blocks():
+            squares += block.square().sum(dim=0)
+        return sum_over_ranks(squares, self.group) / max(self.count, 1)
+
+    def principal_axes(self, rank: int) -> tuple[Tensor, Tensor]:
+        """The largest variances (r,) over all ranks and their axes (d, r), both float64.
+
+        r is ``rank`` or less: directions that do not vary are left out, and a class has at most one
+        axis for every sixteen samples. The largest entry of each axis is positive, so that any
+        sharding gives the same axes.
+        """
+        total = scatter(self.blocks(), like=self.features)
+        covariance = sum_over_ranks(total, self.group) / max(self.count, 1)
+        allowed = max(self.count // SAMPLES_PER_AXIS, 1)
+        variances, axes = principal_axes(covariance, min(rank, allowed))
+        varies = variances > NOISE_FLOOR * variances[0].clamp(min=torch.finfo(torch.float64).tiny)
+        variances, axes = variances[varies], axes[:, varies]
+        largest = axes.gather(0, axes.abs().argmax(dim=0, keepdim=True))
+        return variances, axes * largest.sign()
+
+
+Fit = Callable[[ClassResiduals, int], Callable[[Tensor], Tensor]]
+Layout = Callable[[FloatArray, int], FloatArray]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What makes the coordinates of one kind.
+
+    Attributes:
+        fit: Function of the residuals of a class and the largest number of coordinates. It returns
+            the map of residuals (B, d) to coordinates (B, r), both float64. All ranks call it.
+        ranked: Whether its name carries the number of coordinates, as in ``pca32``.
+        white: Whether coordinates are uncorrelated with unit variance. Separation is defined in
+            such spaces alone, and only there clusters start from cuts of the neighbours' graph.
+        restarts: Random starts of k-means where the kind is not white.
+        rank: Number of coordinates where the name carries none; None for all d.
+        layout: Function of the coordinates (n, r) float32 of one class and a seed. It returns the
+            points (n, r') to cluster. None to cluster the coordinates themselves.
+    """
+
+    fit: Fit
+    ranked: bool = False
+    white: bool = False
+    restarts: int = RESTARTS
+    rank: int | None = None
+    layout: Layout | None = None
+
+
+KINDS: Registry[Kind] = Registry("kind of coordinates", "[a-z][a-z_]*")
+
+
+def register_coordinates(
+    name: str, *, ranked: bool = False, white: bool = False, restarts: int = RESTARTS
+) -> Callable[[Fit], Fit]:
+    """Decorator that makes a function the kind of coordinates ``name``; see :class:`Kind`.
+
+    Args:
+        name: Lower-case letters; ``recover(space="NAME/kmeans")`` then uses it.
+        ranked: Whether the name carries the number of coordinates.
+        white: Whether coordinates are uncorrelated with unit variance.
+        restarts: Random starts of k-means where they are not.
+
+    Raises:
+        ValueError: The name is taken or has other characters.
+    """
+
+    def register(fit: Fit) -> Fit:
+        KINDS.add(name, Kind(fit, ranked, white, restarts))
+        return fit
+
+    return register
+
+
+def register_layout(name: str) -> Callable[[Layout], Layout]:
+    """Decorator that makes a function of one class's first 50 principal coordinates a kind.
+
+    Args:
+        name: Lower-case letters; ``recover(space="NAME/kmeans")`` then uses it.
+
+    Raises:
+        ValueError: The name is taken or has other characters.
+    """
+
+    def register(layout: Layout) -> Layout:
+        KINDS.add(name, Kind(principal_coordinates, rank=LAID_OUT_FROM, layout=layout))
+        return layout
+
+    return register
+
+
+@register_coordinates("raw", restarts=RESTARTS_RAW)
+def residual_coordinates(residuals: ClassResiduals, rank: int) -> Callable[[Tensor], Tensor]:
+    """All d residuals, in units of their root mean variance."""
+    scale = root_mean(residuals.variances())
+    return lambda block: block / scale
+
+
+@register_coordinates("pca", ranked=True)
+def principal_coordinates(residuals: ClassResiduals, rank: int) -> Callable[[Tensor], Tensor]:
+    """Principal coordinates, in units of their root mean variance."""
+    variances, axes = residuals.principal_axes(rank)
+    axes = axes / root_mean(variances)
+    return lambda block: block @ axes
+
+
+@register_coordinates("white", ranked=True, white=True)
+def whitened_coordinates(residuals: ClassResiduals, rank: int) -> Callable[[Tensor], Tensor]:
+    """Principal coordinates, each of unit variance."""
+    variances, axes = residuals.principal_axes(rank)
+    axes = axes / variances.sqrt()
+    return lambda block: block @ axes
+
+
+@register_layout("tsne")
+def tsne(points: FloatArray, seed: int) -> FloatArray:
+    """(n, 2): t-SNE by openTSNE.
+
+    Raises:
+        ImportError: The library is not installed; the message names the extra.
+    """
+    try:
+        from openTSNE import TSNE
+    except ImportError as error:
+        raise ImportError(_needs_extra("tsne")) from error
+    perplexity = min(30, (len(points) - 1) / 3)
+    return np.asarray(TSNE(perplexity=perplexity, random_state=seed).fit(points))
+
+
+@register_layout("umap")
+def umap(points: FloatArray, seed: int) -> FloatArray:
+    """(n, 2): UMAP by umap-learn.
+
+    Raises:
+        ImportError: The library is not installed; the message names the extra.
+    """
+    try:
+        from umap import UMAP
+    except ImportError as error:
+        raise ImportError(_needs_extra("umap")) from error
+    return np.asarray(UMAP(random_state=seed, n_jobs=1).fit_transform(points))
+
+
+def _needs_extra(name: str) -> str:
+    return f'the space {name} needs a library: pip install "collapse-lit[embed]"'
+
+
+def root_mean(variances: Tensor) -> Tensor:
+    """One factor for all coordinates: their root mean variance, 1 where nothing varies."""
+    scale = variances.mean().sqrt()
+    return torch.where(scale > 0, scale, 1.0)
+
+
+def row_blocks(features: Tensor, rows: Tensor, unit: bool) -> Iterator[Tensor]:
+    """The rows (B, d) of the features in float64, a cacheful at a time; at length one if asked."""
+    for part in rows.split(ROWS_AT_A_TIME):
+        block = features.index_select(0, part).double()
+        yield torch.nn.functional.normalize(block, dim=1) if unit else block
