@@ -167,9 +167,16 @@ METRICS: tuple[Metric, ...] = (
     _share(
         FLOOR,
         "floor: random clusters, test",
-        "The headline's floor: random clusters, through the same probe and matching",
+        "The headline's floor: random clusters, through the same probe and matching; mean of three "
+        "draws",
         short="floor, test",
         places=("summary", "controls", "grid", "recovery"),
+    ),
+    Metric(
+        "recovery/floor_std",
+        "floor, standard deviation",
+        "Standard deviation of the floor over its draws",
+        unit="share",
     ),
     _share(
         HEADLINE,

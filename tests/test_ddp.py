@@ -38,6 +38,7 @@ def assert_same(shared: dict[str, Any], alone: dict[str, Any]) -> None:
         "recovery/clp_test",
         "recovery/clp_test_inside",
         "recovery/floor",
+        "recovery/floor_std",
         "recovery/probe_test",
     }
     one_image = 1 / 500

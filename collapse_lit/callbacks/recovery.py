@@ -31,7 +31,7 @@ POINTS_IN_PICTURE = 2000
 
 LABEL_FREE = ("separation", "stability", "silhouette")
 SCORES = ("acc", "acc_raw", "acc_macro", "nmi", "ari")
-SCORES_ON_TEST = ("clp_test", "clp_test_inside", "probe_test", "floor", "chance")
+SCORES_ON_TEST = ("clp_test", "clp_test_inside", "probe_test", "floor", "floor_std", "chance")
 NO_FINE_LABELS = (
     "recovery.k: 'given' needs fine labels; without them give a number, a list with one number a "
     "coarse class, or 'auto'"

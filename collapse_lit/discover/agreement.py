@@ -9,7 +9,7 @@ from torch import Tensor
 
 from collapse_lit.discover.discovery import Discovery
 from collapse_lit.discover.samples import Samples
-from collapse_lit.measure.recovery.matching import match_clusters, random_clusters
+from collapse_lit.measure.recovery.matching import match_clusters, match_random_clusters
 from collapse_lit.measure.recovery.probe import fit_probe
 
 FLOOR_DRAWS = 10
@@ -55,10 +55,9 @@ def agree(samples: Samples, found: Discovery) -> Agreement | None:
     fine, coarse = samples.fine[rows], samples.coarse[rows]
     hierarchy = (found.cluster_to_coarse, samples.fine_to_coarse)
     match = match_clusters(found.ids[rows], fine, *hierarchy)
-    k = [classes.k for classes in found.classes]
     random = [
-        match_clusters(random_clusters(rows, coarse, k, draw), fine, *hierarchy).acc
-        for draw in range(FLOOR_DRAWS)
+        matched.acc
+        for _, matched in match_random_clusters(rows, fine, coarse, *hierarchy, range(FLOOR_DRAWS))
     ]
     return Agreement(
         known=len(rows),
@@ -77,14 +76,13 @@ def _ceiling(samples: Samples, rows: Tensor, fine: Tensor, seed: int) -> float |
     """Accuracy of a probe on true fine labels, half against half; it too is told the class."""
     if len(rows) < ENOUGH * samples.features.shape[1]:
         return None
-    elsewhere = samples.coarse[rows][:, None] != samples.fine_to_coarse  # (n, F)
+    inside = samples.coarse[rows][:, None] == samples.fine_to_coarse  # (n, F)
     order = torch.from_numpy(np.random.default_rng(seed).permutation(len(rows)))
     halves = order[::2], order[1::2]
     right = 0
     for train, test in (halves, halves[::-1]):
         probe = fit_probe(samples.features[rows[train]], fine[train], len(samples.fine_names))
-        logits = (samples.features[rows[test]].double() - probe.mean) @ probe.weight.T + probe.bias
-        predicted = logits.masked_fill(elsewhere[test], -torch.inf).argmax(dim=1)
+        predicted = probe.predict(samples.features[rows[test]], allowed=inside[test])
         right += int((predicted == fine[test]).sum())
     return right / len(rows)
 

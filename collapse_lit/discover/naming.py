@@ -1,6 +1,7 @@
 """Names for clusters: read from the filled-in table, fitted as a probe, predicted anew."""
 
 import io
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from collapse_lit.discover.outputs import DiscoveryFolder, write_csv
 from collapse_lit.discover.samples import digest
 from collapse_lit.discover.tables import read_csv, read_features
 from collapse_lit.errors import UserError
-from collapse_lit.measure.recovery.probe import fit_probe
+from collapse_lit.measure.recovery.probe import Probe, fit_probe
 from collapse_lit.tracking.whole_files import write_whole
 
 
@@ -24,20 +25,15 @@ class NamedProbe:
 
     Attributes:
         names: of the M classes.
-        mean: (d,) float64, taken off the features.
-        weight: (M, d) float64.
-        bias: (M,) float64.
+        linear: the classifier, of features (N, d).
     """
 
     names: tuple[str, ...]
-    mean: Tensor
-    weight: Tensor
-    bias: Tensor
+    linear: Probe
 
     def predict(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Class numbers (N,) int64 and their probabilities (N,) float64 of features (N, d)."""
-        logits = (features.double() - self.mean) @ self.weight.T + self.bias
-        probability, number = logits.softmax(dim=1).max(dim=1)
+        probability, number = self.linear.logits(features).softmax(dim=1).max(dim=1)
         return number, probability
 
 
@@ -77,8 +73,8 @@ def fit_names(folder: DiscoveryFolder, names_file: Path) -> Fitted:
     number = {cluster: classes.index(name) for cluster, name in names.items()}
     targets = torch.tensor([number.get(cluster, -1) for cluster in ids])
     named = targets >= 0
-    fitted = fit_probe(features[named], targets[named], len(classes))
-    probe = NamedProbe(tuple(classes), fitted.mean, fitted.weight, fitted.bias)
+    linear = fit_probe(features[named], targets[named], len(classes))
+    probe = NamedProbe(tuple(classes), linear)
     save_probe(folder.probe, probe)
     same = probe.predict(features[named])[0] == targets[named]
     unnamed = sorted(set(ids) - set(names))
@@ -133,9 +129,9 @@ def save_probe(path: Path, probe: NamedProbe) -> None:
         buffer,
         allow_pickle=False,
         names=np.array(probe.names),
-        mean=probe.mean.numpy(),
-        weight=probe.weight.numpy(),
-        bias=probe.bias.numpy(),
+        mean=probe.linear.mean.numpy(),
+        weight=probe.linear.weight.numpy(),
+        bias=probe.linear.bias.numpy(),
     )
     write_whole(path, buffer.getvalue())
 
@@ -159,7 +155,7 @@ def load_probe(path: Path) -> NamedProbe:
         raise UserError(f"--probe {path}: it is no probe of collapse-lit ({error})") from error
     if weight.shape != (len(names), len(mean)) or bias.shape != (len(names),):
         raise UserError(f"--probe {path}: its arrays do not fit each other; fit it anew")
-    return NamedProbe(names, mean, weight, bias)
+    return NamedProbe(names, Probe(mean, weight, bias, loss=math.nan))
 
 
 def write_predictions(
@@ -171,10 +167,10 @@ def write_predictions(
         UserError: The features have another width than those the probe was fitted on, or the file
             cannot be written.
     """
-    width = features.shape[1]
-    if width != len(probe.mean):
+    width, fitted_on = features.shape[1], len(probe.linear.mean)
+    if width != fitted_on:
         raise UserError(
-            f"the probe was fitted on {len(probe.mean)} features a sample and these have {width}: "
+            f"the probe was fitted on {fitted_on} features a sample and these have {width}: "
             "they must come from the same layer of the same classifier"
         )
     number, probability = probe.predict(features)

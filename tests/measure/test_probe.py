@@ -88,3 +88,15 @@ def test_bad_inputs_are_named(digits):
         fit_probe(x, y[:5], 10)
     with pytest.raises(ValueError, match="no samples"):
         fit_probe(x[:0], y[:0], 10)
+
+
+def test_answers_can_be_kept_to_some_classes(digits):
+    x, y, x_test, y_test = digits
+    probe = fit_probe(x, y, 10)
+    allowed = y_test[:, None] % 5 == torch.arange(10) % 5  # the digit or the one five away
+    told = probe.predict(x_test, allowed)
+    assert (told % 5 == y_test % 5).all()
+    logits = probe.logits(x_test)
+    assert torch.equal(probe.predict(x_test), logits.argmax(dim=1))
+    two = logits.gather(1, torch.stack([y_test % 5, y_test % 5 + 5], dim=1))
+    assert torch.equal(told, y_test % 5 + 5 * two.argmax(dim=1))

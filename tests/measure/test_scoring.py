@@ -2,6 +2,7 @@
 
 import doctest
 
+import numpy as np
 import pytest
 import torch
 from sklearn.cluster import KMeans
@@ -10,6 +11,7 @@ from collapse_lit.measure import (
     LabelledFeatures,
     cluster_and_linear_probe,
     match_clusters,
+    random_clusters,
     recover,
     score_recovery,
 )
@@ -51,6 +53,21 @@ def test_the_headline_is_a_probe_on_clusters_matched_to_fine_classes() -> None:
         )
     )
     assert scores["acc_raw"] == pytest.approx(plain / 900, abs=0.02)
+
+
+def test_the_floor_is_the_mean_of_draws_of_random_clusters() -> None:
+    train, test = planted(900, 0), planted(300, 1)
+    found, to_coarse = recover(train.features, train.coarse, k=2), torch.arange(6) % 3
+    accuracies = []
+    for draw in (6, 7, 8):  # seed 2: three draws that no other seed has
+        ids = random_clusters(torch.arange(900), train.coarse, 2, draw)
+        matching = match_clusters(ids, train.fine, found.cluster_to_coarse, to_coarse)
+        answers = cluster_and_linear_probe(train.features, ids, test.features)
+        accuracies.append((matching.cluster_to_fine[answers] == test.fine).double().mean())
+    scores, _ = score_recovery(found, train, test, seed=2)
+    assert scores["floor"] == pytest.approx(np.mean(accuracies), abs=1e-12)
+    assert scores["floor_std"] == pytest.approx(np.std(accuracies, ddof=1), abs=1e-12)
+    assert scores["floor_std"] > 0
 
 
 def best_of_two(ids, truth: torch.Tensor) -> int:

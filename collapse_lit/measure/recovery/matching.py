@@ -3,6 +3,7 @@
 Fine labels enter here and in the probe's ceiling, nowhere else in this package.
 """
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -122,6 +123,39 @@ def random_clusters(index: Tensor, coarse: Tensor, k: int | list[int], seed: int
         table = torch.from_numpy(per_class.astype(np.int64)).to(coarse.device)
         sizes, offset = table[coarse], (table.cumsum(0) - table)[coarse]
     return offset + _hash(index, seed) % sizes
+
+
+def match_random_clusters(
+    index: Tensor,
+    fine: Tensor,
+    coarse: Tensor,
+    cluster_to_coarse: Tensor,
+    fine_to_coarse: Tensor,
+    seeds: Iterable[int],
+    *,
+    group: Group = None,
+) -> Iterator[tuple[Tensor, Matching]]:
+    """Draw random clusters, as many in each coarse class as were found, and match them alike.
+
+    Args:
+        index: (n_local,) int64 global sample ids.
+        fine: (n_local,) int64 fine labels in 0..F-1.
+        coarse: (n_local,) int64 coarse labels in 0..C-1.
+        cluster_to_coarse: (K,) coarse class of each cluster; all of 0..C-1 occur.
+        fine_to_coarse: (F,) coarse class of each fine class.
+        seeds: One draw for each.
+        group: Process group whose ranks hold the samples; None for a single process.
+
+    Yields:
+        The cluster ids (n_local,) of a draw, and their matching.
+
+    Raises:
+        ValueError: As :func:`match_clusters`.
+    """
+    k = torch.bincount(cluster_to_coarse).tolist()
+    for seed in seeds:
+        ids = random_clusters(index, coarse, k, seed)
+        yield ids, match_clusters(ids, fine, cluster_to_coarse, fine_to_coarse, group=group)
 
 
 def _hash(index: Tensor, seed: int) -> Tensor:

@@ -44,10 +44,16 @@ class Probe:
     bias: Tensor
     loss: float
 
-    def predict(self, x: Tensor) -> Tensor:
-        """(N,) int64 class ids of features (N, d)."""
+    def logits(self, x: Tensor) -> Tensor:
+        """(N, K) float64 logits of features (N, d)."""
         # centred first: a large common offset would eat the digits of the small directions
-        logits = (x.double() - self.mean) @ self.weight.T + self.bias
+        return (x.double() - self.mean) @ self.weight.T + self.bias
+
+    def predict(self, x: Tensor, allowed: Tensor | None = None) -> Tensor:
+        """(N,) int64 class ids of features (N, d), among those ``allowed``, (N, K) bool."""
+        logits = self.logits(x)
+        if allowed is not None:
+            logits = logits.masked_fill(~allowed, -torch.inf)
         return logits.argmax(dim=1)
 
 

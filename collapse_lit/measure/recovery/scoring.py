@@ -1,14 +1,19 @@
 """How well clusters give the fine classes back: on held-out samples, from floor to ceiling."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from collapse_lit.measure.distributed import Group, max_over_ranks, mean_over_ranks
-from collapse_lit.measure.recovery.all_classes import Recovery, recover
-from collapse_lit.measure.recovery.matching import match_clusters, random_clusters
+from collapse_lit.measure.recovery.all_classes import recover
+from collapse_lit.measure.recovery.clusters import Recovery
+from collapse_lit.measure.recovery.matching import Matching, match_clusters, match_random_clusters
 from collapse_lit.measure.recovery.probe import fit_probe
+
+FLOOR_DRAWS = 3  # of random clusters; each costs a probe, as much as the headline itself
 
 
 @dataclass(frozen=True)
@@ -49,7 +54,8 @@ def score_recovery(
     - ``clp_test``: share of test samples whose fine class is found.
     - ``clp_test_inside``: the same among those that are put into their own coarse class.
     - ``probe_test``: ceiling, the probe trained on the true fine labels.
-    - ``floor``: the probe trained on random clusters, matched like those found.
+    - ``floor``: the probe trained on random clusters, matched like those found; mean of three
+      draws. ``floor_std``: their standard deviation (n - 1 in the denominator).
     - ``chance``: what an even guess scores inside the true coarse class.
 
     Args:
@@ -80,56 +86,114 @@ def score_recovery(
         (1.0, 1.0, 0.5)
     """
     index = torch.arange(len(train.fine)) if train.index is None else train.index
-    views = train.features if views is None else views
     fine_to_coarse = fine_hierarchy(train.fine, train.coarse, group)
     matching = match_clusters(
         found.ids, train.fine, found.cluster_to_coarse, fine_to_coarse, group=group
     )
-    raw = recover(
-        train.features,
-        train.coarse,
-        list(found.k),
-        num_coarse=len(found.k),
-        seed=seed,
-        index=index,
-        group=group,
-        space="raw/kmeans",
-    )
-    raw_matching = match_clusters(
-        raw.ids, train.fine, raw.cluster_to_coarse, fine_to_coarse, group=group
-    )
     scores = {
         "acc": matching.acc,
-        "acc_raw": raw_matching.acc,
+        "acc_raw": _plain_kmeans(found, train, index, fine_to_coarse, seed, group).acc,
         "acc_macro": matching.acc_macro,
         "nmi": matching.nmi,
         "ari": matching.ari,
     }
     if test is None:
         return scores, matching.acc_of_coarse
-    random_ids = random_clusters(index, train.coarse, list(found.k), seed)
-    random_matching = match_clusters(
-        random_ids, train.fine, found.cluster_to_coarse, fine_to_coarse, group=group
-    )
-    everyone = torch.arange(len(fine_to_coarse), device=train.fine.device)
-    for key, targets, to_fine, to_coarse in (
-        ("clp_test", found.ids, matching.cluster_to_fine, found.cluster_to_coarse),
-        ("probe_test", train.fine, everyone, fine_to_coarse),
-        ("floor", random_ids, random_matching.cluster_to_fine, found.cluster_to_coarse),
-    ):
-        repeated = targets.repeat(len(views) // max(len(train.features), 1))
-        probe = fit_probe(views, repeated, len(to_fine), group=group)
-        predicted = probe.predict(test.features)
-        right = to_fine.to(predicted.device)[predicted] == test.fine
-        inside = to_coarse.to(predicted.device)[predicted] == test.coarse
-        scores[key] = mean_over_ranks(right, group)
-        if key == "clp_test":  # of a cluster in another coarse class, no sample is right
-            scores["clp_test_inside"] = mean_over_ranks(right[inside], group)
-    known = fine_to_coarse[fine_to_coarse >= 0]
-    guess = 1 / torch.bincount(known, minlength=len(found.k))  # (C,)
-    guess = torch.cat([guess, guess.new_zeros(1)])  # -1: a class that training lacks
-    scores["chance"] = mean_over_ranks(guess.to(test.coarse.device)[test.coarse], group)
+    views = train.features if views is None else views
+    probing = _Probing(views, len(views) // max(len(train.features), 1), test, group)
+    answer, right = probing.answers(found.ids, matching.cluster_to_fine)
+    inside = found.cluster_to_coarse.to(answer.device)[answer] == test.coarse
+    scores["clp_test"] = mean_over_ranks(right, group)
+    # of a cluster in another coarse class, no sample is right
+    scores["clp_test_inside"] = mean_over_ranks(right[inside], group)
+    every_fine = torch.arange(len(fine_to_coarse), device=train.fine.device)
+    scores["probe_test"] = probing.accuracy(train.fine, every_fine)
+    floors = [
+        probing.accuracy(ids, matched.cluster_to_fine)
+        for ids, matched in match_random_clusters(
+            index,
+            train.fine,
+            train.coarse,
+            found.cluster_to_coarse,
+            fine_to_coarse,
+            floor_seeds(seed),
+            group=group,
+        )
+    ]
+    scores["floor"], scores["floor_std"] = float(np.mean(floors)), float(np.std(floors, ddof=1))
+    scores["chance"] = _chance(fine_to_coarse, len(found.k), test.coarse, group)
     return scores, matching.acc_of_coarse
+
+
+def floor_seeds(seed: int) -> Sequence[int]:
+    """A seed for each draw of random clusters; those of two seeds have none in common."""
+    return range(FLOOR_DRAWS * seed, FLOOR_DRAWS * (seed + 1))
+
+
+def _plain_kmeans(
+    found: Recovery,
+    train: LabelledFeatures,
+    index: Tensor,
+    fine_to_coarse: Tensor,
+    seed: int,
+    group: Group,
+) -> Matching:
+    """Plain Faiss k-means on the raw features, with as many clusters, matched to fine classes."""
+    raw = recover(
+        train.features,
+        train.coarse,
+        found.k,
+        num_coarse=len(found.k),
+        seed=seed,
+        index=index,
+        group=group,
+        space="raw/kmeans",
+    )
+    return match_clusters(raw.ids, train.fine, raw.cluster_to_coarse, fine_to_coarse, group=group)
+
+
+@dataclass(frozen=True)
+class _Probing:
+    """What all probes learn from and are asked about.
+
+    Attributes:
+        views: (v·n_local, d) features to learn from: v views, all training samples in each.
+        num_views: v.
+        test: The samples asked about.
+        group: Process group whose ranks hold the samples.
+    """
+
+    views: Tensor
+    num_views: int
+    test: LabelledFeatures
+    group: Group
+
+    def answers(self, targets: Tensor, to_fine: Tensor) -> tuple[Tensor, Tensor]:
+        """Ask a probe that is trained on targets (n_local,) in 0..K-1.
+
+        Args:
+            targets: Of the training samples.
+            to_fine: (K,) the fine class that an answer counts as.
+
+        Returns:
+            The answer to each test sample, (n_test,) in 0..K-1, and whether it is right.
+        """
+        repeated = targets.repeat(self.num_views)
+        probe = fit_probe(self.views, repeated, len(to_fine), group=self.group)
+        answer = probe.predict(self.test.features)
+        return answer, to_fine.to(answer.device)[answer] == self.test.fine
+
+    def accuracy(self, targets: Tensor, to_fine: Tensor) -> float:
+        """Share of test samples, over all ranks, that such a probe is right about."""
+        return mean_over_ranks(self.answers(targets, to_fine)[1], self.group)
+
+
+def _chance(fine_to_coarse: Tensor, num_coarse: int, coarse: Tensor, group: Group) -> float:
+    """Share of test samples with coarse labels (n_test,) that an even guess inside them finds."""
+    known = fine_to_coarse[fine_to_coarse >= 0]
+    guess = 1 / torch.bincount(known, minlength=num_coarse)  # (C,)
+    guess = torch.cat([guess, guess.new_zeros(1)])  # -1: a class that training lacks
+    return mean_over_ranks(guess.to(coarse.device)[coarse], group)
 
 
 def fine_hierarchy(fine: Tensor, coarse: Tensor, group: Group = None) -> Tensor:
