@@ -5,6 +5,9 @@ but random starts do not reach it: the direction that separates is lost among th
 cut through the graph of nearest neighbours passes where points are sparse, whichever way that is.
 """
 
+from dataclasses import dataclass
+from functools import cached_property
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -60,36 +63,69 @@ def search(
     some = np.ascontiguousarray(points[:: -(-len(points) // MOST_POINTS)])
     if len(some) <= 2 * k:  # too few to have neighbours
         return kmeans(points, k, seed, restarts=RESTARTS, device=device), False
-    coordinates = graph_coordinates(some, k - 1, seed, device)
-    lloyd = Lloyd(points, k, device)
+    starts = _Starts(points, some, k, seed, device)
+    if even is not None:
+        return (starts.from_even() if even else starts.best_of_others()), even
+    first, other = starts.from_even(), starts.best_of_others()
+    return (other, False) if starts.clearly_better(other, first) else (first, True)
 
-    def optimum_from(cut: FloatArray) -> IdArray:
-        start = kmeans(cut, k, seed, restarts=RESTARTS)
-        return lloyd.from_means(cluster_means(some, start, k)).ids
 
-    def clearly_better(other: IdArray, first: IdArray) -> bool:
-        return separation(points, other, k) > separation(points, first, k) + CLEARLY
+@dataclass(frozen=True)
+class _Starts:
+    """The optima that k-means reaches from several starts; each method gives clusters (n,).
 
-    def from_even() -> IdArray:
-        ids = optimum_from(_ranks(coordinates))
-        if len(points) > SMALL_CLASS or points.shape[1] <= LEADING_AXES:
+    Attributes:
+        points: (n, r) whitened.
+        some: (m, r) those of them that the graph is made of.
+        k: number of clusters.
+        seed: seed of the random starts.
+        device: where Faiss works.
+    """
+
+    points: FloatArray
+    some: FloatArray
+    k: int
+    seed: int
+    device: torch.device | None
+
+    @cached_property
+    def coordinates(self) -> FloatArray:
+        """(m, k − 1) coordinates in the graph."""
+        return graph_coordinates(self.some, self.k - 1, self.seed, self.device)
+
+    @cached_property
+    def lloyd(self) -> Lloyd:
+        """k-means on all points."""
+        return Lloyd(self.points, self.k, self.device)
+
+    def optimum_from(self, cut: FloatArray) -> IdArray:
+        """From the k-means clusters of other coordinates (m, r')."""
+        start = kmeans(cut, self.k, self.seed, restarts=RESTARTS)
+        return self.lloyd.from_means(cluster_means(self.some, start, self.k)).ids
+
+    def from_even(self) -> IdArray:
+        """From even clusters of the graph; in a small class, or of that of its leading axes."""
+        ids = self.optimum_from(_ranks(self.coordinates))
+        if len(self.points) > SMALL_CLASS or self.points.shape[1] <= LEADING_AXES:
             return ids
-        leading = np.ascontiguousarray(points[:, :LEADING_AXES])
-        other = optimum_from(_ranks(graph_coordinates(leading, k - 1, seed, device)))
-        return other if clearly_better(other, ids) else ids
+        leading = np.ascontiguousarray(self.points[:, :LEADING_AXES])
+        cut = graph_coordinates(leading, self.k - 1, self.seed, self.device)
+        other = self.optimum_from(_ranks(cut))
+        return other if self.clearly_better(other, ids) else ids
 
-    def best_of_others() -> IdArray:
-        at_random = kmeans(points, k, seed, restarts=RESTARTS, device=device)
+    def best_of_others(self) -> IdArray:
+        """From clusters of any size, or at random: whichever is better separated."""
+        at_random = kmeans(self.points, self.k, self.seed, restarts=RESTARTS, device=self.device)
         # rounded: of optima that are alike the first counts, whatever the last digits say
         return max(
-            (optimum_from(coordinates), at_random),
-            key=lambda ids: round(separation(points, ids, k), 4),
+            (self.optimum_from(self.coordinates), at_random),
+            key=lambda ids: round(separation(self.points, ids, self.k), 4),
         )
 
-    if even is not None:
-        return (from_even() if even else best_of_others()), even
-    first, other = from_even(), best_of_others()
-    return (other, False) if clearly_better(other, first) else (first, True)
+    def clearly_better(self, other: IdArray, first: IdArray) -> bool:
+        """Whether ``other`` is better separated than ``first`` by more than a chance difference."""
+        separated = separation(self.points, other, self.k)
+        return separated > separation(self.points, first, self.k) + CLEARLY
 
 
 def _ranks(coordinates: FloatArray) -> FloatArray:
