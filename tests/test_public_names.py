@@ -90,7 +90,7 @@ def test_the_estimator_predicts_for_further_samples(planted) -> None:
     assert found.labels_.tolist() == again.tolist()
     told = found.predict(X[400:])
     assert (found.cluster_classes_[told] == y[400:]).mean() > 0.95
-    assert found.get_params() == {"k": 2, "seed": 0}
+    assert found.get_params() == {"k": 2, "seed": 0, "space": "auto"}
 
 
 def test_the_metric_is_drawn_and_tells_what_came_in() -> None:
@@ -105,3 +105,13 @@ def test_the_metric_is_drawn_and_tells_what_came_in() -> None:
     figure, axes = metric.plot([metric.compute(), metric.compute()])
     assert figure is not None
     assert axes is not None
+
+
+def test_a_space_and_numbers_for_some_classes_may_be_asked_for() -> None:
+    rng = np.random.default_rng(0)
+    hidden = np.arange(600) % 4
+    X, y = 6 * np.eye(8)[hidden] + rng.normal(size=(600, 8)), hidden % 2
+    forced = SubclassClustering(k=[2, 3], space="raw/kmeans").fit(X, y)
+    assert forced.spaces_ == ("raw/kmeans", "raw/kmeans")
+    mixed = SubclassClustering(k=[3, None]).fit(X, y)
+    assert np.bincount(mixed.cluster_classes_).tolist() == [3, 2]

@@ -69,7 +69,7 @@ class Classes:
             raise ValueError(f"all samples are of one class, {mine[0] if mine else 'none'}")
         return dataclasses.replace(features, coarse=self.numbered(features.coarse))
 
-    def pick(self, of_each: list[int]) -> list[int]:
+    def pick(self, of_each: list[int | None]) -> list[int | None]:
         """What a list with one entry a class says of the classes measured.
 
         Raises:

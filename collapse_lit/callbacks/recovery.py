@@ -8,21 +8,24 @@ from typing import Literal
 import numpy as np
 import torch
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
-from torch import Tensor
-from torch import distributed as dist
 
+from collapse_lit.callbacks.cluster_numbers import (
+    NO_FINE_LABELS,
+    at_most,
+    class_sizes,
+    clusters_wanted,
+    estimates,
+)
 from collapse_lit.callbacks.coarse_labels import Classes, check_labels
 from collapse_lit.callbacks.loaders import Loaders
 from collapse_lit.callbacks.monitor import Monitor
 from collapse_lit.errors import UserError
 from collapse_lit.features import Features, further_views
-from collapse_lit.measure.distributed import Group, sum_over_ranks
-from collapse_lit.measure.recovery.all_classes import Recovery, recover
-from collapse_lit.measure.recovery.scoring import (
-    LabelledFeatures,
-    fine_hierarchy,
-    score_recovery,
-)
+from collapse_lit.measure.distributed import Group, gather_objects, sum_over_ranks
+from collapse_lit.measure.recovery.all_classes import recover
+from collapse_lit.measure.recovery.clusters import Recovery
+from collapse_lit.measure.recovery.scoring import LabelledFeatures, score_recovery
+from collapse_lit.measure.recovery.spaces import spaces_to_try
 from collapse_lit.metrics import HEADLINE, SEPARATION, SILHOUETTE, STABILITY
 from collapse_lit.reading.batches import TakeApart
 
@@ -32,10 +35,6 @@ POINTS_IN_PICTURE = 2000
 LABEL_FREE = ("separation", "stability", "silhouette")
 SCORES = ("acc", "acc_raw", "acc_macro", "nmi", "ari")
 SCORES_ON_TEST = ("clp_test", "clp_test_inside", "probe_test", "floor", "floor_std", "chance")
-NO_FINE_LABELS = (
-    "recovery.k: 'given' needs fine labels; without them give a number, a list with one number a "
-    "coarse class, or 'auto'"
-)
 
 
 class RecoveryMonitor(Monitor):
@@ -49,7 +48,8 @@ class RecoveryMonitor(Monitor):
         layer: Path of the module whose input is the feature: the last linear layer.
         every_n_epochs: Measure every that many epochs; the last epoch is always measured.
         k: Clusters in each coarse class: "given" (its number of fine classes), one number for all,
-            a list with one number a coarse class, or "auto" (estimated; 1 is possible).
+            a list with one number a coarse class, or "auto" (estimated; 1 is possible). None in a
+            list estimates the number of that class.
         mirror: Cluster the mean of the features of an image and of its mirror image: less noise,
             for a second pass. Probes learn from both, each a sample of its own, and are asked about
             the mean. For networks trained on images mirrored at random; what
@@ -61,6 +61,8 @@ class RecoveryMonitor(Monitor):
         batch: As for :class:`CollapseMonitor`.
         name: As for :class:`CollapseMonitor`.
         report: As for :class:`CollapseMonitor`.
+        space: A space and clusterer for all classes, such as "white32/gmm" or "raw/kmeans"; "auto"
+            or None to choose without labels.
     """
 
     shown_in_progress_bar = (HEADLINE,)
@@ -69,7 +71,7 @@ class RecoveryMonitor(Monitor):
         self,
         layer: str = "head",
         every_n_epochs: int = 1,
-        k: int | list[int] | Literal["given", "auto"] = "given",
+        k: int | list[int | None] | Literal["given", "auto"] = "given",
         mirror: bool = False,
         shift: bool = False,
         seed: int = 0,
@@ -77,9 +79,15 @@ class RecoveryMonitor(Monitor):
         batch: TakeApart | None = None,
         name: str = "",
         report: str | Path | None = None,
+        space: str | None = "auto",
     ) -> None:
         super().__init__(layer, every_n_epochs, loaders, batch, name, report)
         self.k = k
+        self.space = space
+        try:
+            spaces_to_try(space, estimate=estimates(k))
+        except ValueError as error:
+            raise UserError(f"recovery.space: {error}") from error
         self.views = further_views(mirror, shift)
         self.seed = seed
         self.recovery: Recovery | None = None
@@ -124,6 +132,7 @@ class RecoveryMonitor(Monitor):
             seed=self.seed,
             index=train.index,
             group=group,
+            space=self.space,
         )
         self.recovery = found
         self._tell(found)
@@ -157,41 +166,23 @@ class RecoveryMonitor(Monitor):
                 self._told.add(about)
                 rank_zero_info(f"recovery at this epoch: {sentence}")
 
-    def _clusters_wanted(
-        self, train: Features, classes: Classes, group: Group
-    ) -> list[int] | Literal["auto"]:
+    def _clusters_wanted(self, train: Features, classes: Classes, group: Group) -> list[int | None]:
         """Clusters in each class measured: as many as it has samples where more were asked for.
 
         Raises:
             UserError: No number of them is known, or not one for each class.
         """
-        if self.k == "auto":
-            return "auto"
-        if isinstance(self.k, int):
-            wanted = [self.k] * classes.count
-        elif self.k != "given":
-            wanted = classes.pick(list(self.k))
-        elif train.fine is None:
-            raise UserError(NO_FINE_LABELS)
-        else:
-            fine_to_coarse = fine_hierarchy(train.fine, train.coarse, group)
-            known = fine_to_coarse[fine_to_coarse >= 0]
-            wanted = torch.bincount(known, minlength=classes.count).tolist()
-        sizes = sum_over_ranks(
-            torch.bincount(train.coarse, minlength=classes.count), group
-        ).tolist()
-        small = [
-            f"class {label} has {size}"
-            for label, k, size in zip(classes.labels.tolist(), wanted, sizes, strict=True)
-            if k > size
-        ]
-        if small and "sizes" not in self._told:
+        wanted = clusters_wanted(self.k, train, classes, group)
+        sizes = class_sizes(train.coarse, classes.count, group)
+        numbers, fewer = at_most(wanted, sizes)
+        if fewer and "sizes" not in self._told:
             self._told.add("sizes")
+            small = [f"class {int(classes.labels[c])} has {sizes[c]}" for c in fewer]
             rank_zero_warn(
                 f"recovery.k asks for more clusters than there are samples ({', '.join(small)}): "
                 "each sample is a cluster of its own there, and no score says anything"
             )
-        return [min(k, size) for k, size in zip(wanted, sizes, strict=True)]
+        return numbers
 
 
 def labelled(features: Features) -> LabelledFeatures | None:
@@ -199,28 +190,6 @@ def labelled(features: Features) -> LabelledFeatures | None:
     if features.fine is None:
         return None
     return LabelledFeatures(features.features, features.coarse, features.fine, features.index)
-
-
-def check_class_sizes(
-    k: int | list[int] | Literal["auto"], coarse: Tensor, num_coarse: int, group: Group
-) -> None:
-    """See that every coarse class has samples enough for its clusters.
-
-    Raises:
-        UserError: It has not, or ``k`` has another length than there are coarse classes.
-    """
-    if k == "auto":
-        return
-    wanted = [k] * num_coarse if isinstance(k, int) else k
-    if len(wanted) != num_coarse:
-        raise UserError(f"recovery.k: {len(wanted)} numbers for {num_coarse} coarse classes")
-    sizes = sum_over_ranks(torch.bincount(coarse, minlength=num_coarse), group).tolist()
-    for label, (clusters, size) in enumerate(zip(wanted, sizes, strict=True)):
-        if not 1 <= clusters <= size:
-            raise UserError(
-                f"recovery.k: {clusters} clusters for coarse class {label}, which has {size} "
-                f"training samples; 1 to {size} would be possible"
-            )
 
 
 def scatter_points(train: Features, found: Recovery, group: Group) -> dict[str, np.ndarray]:
@@ -242,10 +211,9 @@ def scatter_points(train: Features, found: Recovery, group: Group) -> dict[str, 
         "fine": fine[kept].cpu().numpy(),
         "index": train.index[kept].cpu().numpy(),
     }
-    if group is None:
-        return mine
-    parts: list[dict[str, np.ndarray]] = [{} for _ in range(dist.get_world_size(group))]
-    dist.all_gather_object(parts, mine, group=group)
+    parts = gather_objects(mine, group)
     joined = {key: np.concatenate([part[key] for part in parts]) for key in mine}
+    if group is None:
+        return joined
     order = np.argsort(joined["index"])
     return {key: column[order] for key, column in joined.items()}

@@ -1,6 +1,7 @@
 """What can be known to be impossible before the first batch."""
 
-from collapse_lit.callbacks.recovery import RecoveryMonitor, check_class_sizes
+from collapse_lit.callbacks.cluster_numbers import check_class_sizes
+from collapse_lit.callbacks.recovery import RecoveryMonitor
 from collapse_lit.data import CoarseDataModule
 from collapse_lit.errors import UserError
 

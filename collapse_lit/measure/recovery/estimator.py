@@ -15,8 +15,11 @@ class SubclassClustering(ClusterMixin, BaseEstimator):
     """Clusters inside each known class, as :func:`recover` finds them.
 
     Args:
-        k: Clusters in each class: one number, a list with one a class, or "auto".
+        k: Clusters in each class: one number, a list with one a class, or "auto". None in a list
+            estimates the number of that class.
         seed: Seed of the clusterings.
+        space: A space and clusterer for all classes, such as "white32/gmm"; "auto" or None to
+            choose without labels.
 
     Attributes:
         labels_ (numpy.ndarray): (N,) cluster of each sample, 0..K-1; each lies in one class.
@@ -38,9 +41,15 @@ class SubclassClustering(ClusterMixin, BaseEstimator):
         4
     """
 
-    def __init__(self, k: int | list[int] | Literal["auto"] = "auto", seed: int = 0) -> None:
+    def __init__(
+        self,
+        k: int | list[int | None] | Literal["auto"] = "auto",
+        seed: int = 0,
+        space: str | None = "auto",
+    ) -> None:
         self.k = k
         self.seed = seed
+        self.space = space
 
     def fit(self, X: Any, y: Any) -> "SubclassClustering":
         """Find clusters inside the classes.
@@ -54,7 +63,9 @@ class SubclassClustering(ClusterMixin, BaseEstimator):
         """
         features = _features(X)
         self.classes_, coarse = np.unique(np.asarray(y), return_inverse=True)
-        found = recover(features, torch.from_numpy(coarse), self.k, seed=self.seed)
+        found = recover(
+            features, torch.from_numpy(coarse), self.k, seed=self.seed, space=self.space
+        )
         self.labels_: NDArray[np.int64] = found.ids.numpy()
         self.cluster_classes_ = self.classes_[found.cluster_to_coarse.numpy()]
         self.spaces_, self.stability_ = tuple(found.space), found.stability
