@@ -21,6 +21,7 @@ HEADLINE, CEILING, FLOOR = "recovery/clp_test", "recovery/probe_test", "recovery
 INSIDE, CHANCE = "recovery/clp_test_inside", "recovery/chance"
 SEPARATION, STABILITY = "recovery/separation", "recovery/stability"
 SILHOUETTE, SPACE = "recovery/silhouette", "recovery/space"
+DISTINCT = "recovery/distinct"
 
 # Collapse is drawn in these panels, each on a logarithmic axis or a linear one.
 VARIABILITY, EQUALITY = "NC1: within-class variability", "NC2: equal norms, equal angles"
@@ -238,6 +239,14 @@ METRICS: tuple[Metric, ...] = (
         "silhouette (label-free)",
         "Silhouette of the clusters in the plane that is drawn",
         better="high",
+    ),
+    _share(
+        DISTINCT,
+        "distinct (label-free)",
+        "Coarse classes with a valley of density around each cluster; the others may be one shape "
+        "cut in pieces",
+        short="distinct",
+        places=("summary",),
     ),
     Metric(SPACE, "space", "The space chosen for each coarse class; in `history.jsonl`"),
     _share(

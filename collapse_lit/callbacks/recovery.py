@@ -26,13 +26,13 @@ from collapse_lit.measure.recovery.all_classes import recover
 from collapse_lit.measure.recovery.clusters import Recovery
 from collapse_lit.measure.recovery.scoring import LabelledFeatures, score_recovery
 from collapse_lit.measure.recovery.spaces import spaces_to_try
-from collapse_lit.metrics import HEADLINE, SEPARATION, SILHOUETTE, STABILITY
+from collapse_lit.metrics import DISTINCT, HEADLINE, SEPARATION, SILHOUETTE, STABILITY
 from collapse_lit.reading.batches import TakeApart
 
 # Samples in the scatter picture of all coarse classes together: enough to see, cheap to keep.
 POINTS_IN_PICTURE = 2000
 
-LABEL_FREE = ("separation", "stability", "silhouette")
+LABEL_FREE = ("separation", "stability", "silhouette", "distinct")
 SCORES = ("acc", "acc_raw", "acc_macro", "nmi", "ari")
 SCORES_ON_TEST = ("clp_test", "clp_test_inside", "probe_test", "floor", "floor_std", "chance")
 
@@ -42,7 +42,8 @@ class RecoveryMonitor(Monitor):
 
     The clustering sees coarse labels alone. With fine labels in the data it is scored on them
     (``recovery/acc``, ``recovery/clp_test`` and the rest, with floor and ceiling); without, the
-    label-free ``recovery/separation``, ``recovery/stability`` and ``recovery/silhouette`` remain.
+    label-free ``recovery/separation``, ``recovery/stability``, ``recovery/silhouette`` and
+    ``recovery/distinct`` remain.
 
     Args:
         layer: Path of the module whose input is the feature: the last linear layer.
@@ -147,6 +148,7 @@ class RecoveryMonitor(Monitor):
             SEPARATION: found.separation,
             STABILITY: found.stability,
             SILHOUETTE: found.silhouette,
+            DISTINCT: found.distinct,
         }
         known = labelled(train)
         if known is not None:

@@ -13,6 +13,7 @@ from collapse_lit.errors import UserError
 from collapse_lit.measure.recovery.all_classes import recover
 from collapse_lit.measure.recovery.clusters import ClassClusters, Recovery
 from collapse_lit.measure.recovery.spaces import Space, spaces_to_try
+from collapse_lit.measure.recovery.valley import VALLEY
 
 REPRODUCIBLE = 0.5  # stability below which clusters are called doubtful
 FEW = 32  # samples below which recover looks along a single axis
@@ -33,36 +34,60 @@ class SubClasses(ClassClusters):
 
     @property
     def doubts(self) -> tuple[str, ...]:
-        """Why its clusters may be none: low separation, halves that disagree, few samples."""
+        """Why its clusters may be none, where no valley of density lies around each.
+
+        Low separation, halves that disagree, few samples.
+        """
+        if self.k == 1:
+            return ()
         reasons = []
-        if self.k > 1 and self.separation <= 0:
+        if not self.distinct and self.separation <= 0:
             reasons.append(
                 f"doubtful: {self.k} clusters describe it no better than one "
                 f"(separation {self.separation:.2f}, not above 0)"
             )
-        if self.k > 1 and self.stability < REPRODUCIBLE:
+        if not self.distinct and self.stability < REPRODUCIBLE:
             reasons.append(
                 f"doubtful: two random halves of it agree at {self.stability:.2f} only "
                 f"(below {REPRODUCIBLE})"
             )
-        if self.k > 1 and len(self) < FEW:
+        if len(self) < FEW:
             reasons.append(f"doubtful: found in {len(self)} samples only (below {FEW})")
         return tuple(reasons)
 
     @property
     def verdict(self) -> str:
-        """``found``, ``doubtful`` or ``none``."""
-        return "none" if self.k == 1 else "doubtful" if self.doubts else "found"
+        """``distinct``, ``gradual``, ``doubtful`` or ``one``.
+
+        Clusters are distinct if a valley of density lies around each; gradual if they are
+        reproducible without: a continuum cut in pieces, or clusters that overlap.
+        """
+        if self.k == 1:
+            return "one"
+        if self.doubts:
+            return "doubtful"
+        return "distinct" if self.distinct else "gradual"
 
     @property
     def cautions(self) -> tuple[str, ...]:
         """What a reader should be wary of: the doubts, clusters or classes that are too small."""
         said = list(self.doubts)
+        if self.verdict == "gradual":
+            said.append(self._gradual)
         if self.lopsided:
             said.append(f"one of its clusters is {self.lopsided}: {self.sizes} samples")
         if self.k == 1 and len(self) < FEW:
             said.append(f"too few samples to tell: {len(self)} (below {FEW})")
         return tuple(said)
+
+    @property
+    def _gradual(self) -> str:
+        joined = [j for j, p in enumerate(self.valleys) if p > VALLEY]
+        which = "any" if len(joined) == self.k else f"{len(joined)}"
+        return (
+            f"gradual: no valley of density around {which} of its clusters: one shape cut in "
+            "pieces, or clusters that overlap"
+        )
 
     @property
     def sentences(self) -> tuple[str, ...]:

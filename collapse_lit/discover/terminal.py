@@ -10,7 +10,12 @@ from rich.table import Table
 from collapse_lit.pages.page import number
 
 MOST_WARNINGS = 20
-VERDICTS = {"found": "sub-classes", "doubtful": "doubtful", "none": "no sub-structure"}
+VERDICTS = {
+    "distinct": "distinct",
+    "gradual": "gradual",
+    "doubtful": "doubtful",
+    "one": "no sub-structure",
+}
 
 
 def print_summary(summary: Mapping[str, Any], console: Console) -> None:

@@ -31,7 +31,7 @@ def test_three_files_say_what_was_found(planted, capsys) -> None:
 
     summary = json.loads((out / "clusters.json").read_text())
     cat, dog = summary["classes"]
-    assert (cat["class"], cat["verdict"], cat["samples"]) == ("cat", "found", 300)
+    assert (cat["class"], cat["verdict"], cat["samples"]) == ("cat", "distinct", 300)
     assert [cluster["samples"] for cluster in cat["clusters"]] == [150, 150]
     assert dog["sentences"] == ["no sub-structure found"]
     assert summary["parameters"] == {"k": "auto", "space": "auto", "seed": 0}

@@ -1,3 +1,6 @@
+from dataclasses import replace
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -14,8 +17,8 @@ def samples_of(planted, fine: list[str] | None = None):
 def test_two_are_found_where_two_are_planted(planted) -> None:
     found = discover(samples_of(planted))
     cat, dog = found.classes
-    assert (cat.k, cat.verdict) == (2, "found")
-    assert (dog.k, dog.verdict) == (1, "none")
+    assert (cat.k, cat.verdict) == (2, "distinct")
+    assert (dog.k, dog.verdict) == (1, "one")
     assert dog.sentences == ("no sub-structure found",)
     assert found.cluster_to_coarse.tolist() == [0, 0, 1]
     clusters = [
@@ -74,7 +77,7 @@ def test_a_wrong_number_is_one_message(planted, k, said: str) -> None:
         discover(samples_of(planted), k)
 
 
-def classes_of(ids: list[int], **scores: float) -> SubClasses:
+def classes_of(ids: list[int], valley: float = 0.001, **scores: float) -> SubClasses:
     n = len(ids)
     scores = {"separation": 1.0, "stability": 1.0, "silhouette": 0.5} | scores
     return SubClasses(
@@ -86,22 +89,36 @@ def classes_of(ids: list[int], **scores: float) -> SubClasses:
         xy=torch.stack([torch.tensor(ids) * 10.0, torch.arange(n) % 2], dim=1),
         space=Space.parse("white2/gmm"),
         k=max(ids) + 1,
+        valleys=(valley,) * (max(ids) + 1),
         asked=None,
         **scores,
     )
 
 
-def test_doubts_are_said() -> None:
-    assert classes_of([0, 1] * 20).verdict == "found"
+def test_clusters_with_a_valley_around_each_are_distinct() -> None:
+    assert classes_of([0, 1] * 20).verdict == "distinct"
     assert classes_of([0, 1] * 20).sentences == ()
-    assert (
-        "no better than one (separation -0.10" in classes_of([0, 1] * 20, separation=-0.1).doubts[0]
-    )
-    assert "agree at 0.49 only" in classes_of([0, 1] * 20, stability=0.49).doubts[0]
-    assert classes_of([0, 1] * 20, stability=0.49).verdict == "doubtful"
+    unlike = classes_of([0] * 36 + [1] * 4, separation=-0.1, stability=0.3)  # sizes, not doubts
+    assert unlike.verdict == "distinct"
+
+
+def test_what_was_cut_in_pieces_is_gradual() -> None:
+    pieces = classes_of([0, 1] * 20, valley=0.2)
+    assert pieces.verdict == "gradual"
+    assert "no valley of density around any of its clusters" in pieces.sentences[0]
+    one_of_three = replace(classes_of([0, 1, 2] * 20), valleys=(0.001, 0.2, 0.001))
+    assert "around 1 of its clusters" in one_of_three.sentences[0]
+
+
+def test_doubts_are_said() -> None:
+    joined = partial(classes_of, valley=0.2)
+    assert "no better than one (separation -0.10" in joined([0, 1] * 20, separation=-0.1).doubts[0]
+    assert "agree at 0.49 only" in joined([0, 1] * 20, stability=0.49).doubts[0]
+    assert joined([0, 1] * 20, stability=0.49).verdict == "doubtful"
     assert "very small: [39, 1] samples" in classes_of([0] * 39 + [1]).cautions[0]
     assert "found in 4 samples only" in classes_of([0, 1] * 2).doubts[0]
     assert classes_of([0] * 4).cautions == ("too few samples to tell: 4 (below 32)",)
+    assert classes_of([0] * 40).verdict == "one"
 
 
 def test_silhouettes_by_hand() -> None:

@@ -20,6 +20,7 @@ def class_of(coarse: int, index: torch.Tensor) -> SubClasses:
         separation=0.0,
         stability=1.0,
         silhouette=0.0,
+        valleys=(1.0,),
         asked=None,
     )
 

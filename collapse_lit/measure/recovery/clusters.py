@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from collapse_lit.measure.recovery.spaces import Space
+from collapse_lit.measure.recovery.valley import VALLEY
 
 LOPSIDED = 0.2  # a cluster with less than this share of an even split is worth a warning
 
@@ -34,6 +35,8 @@ class ClassClusters:
             [0, 1]; 1 for k = 1.
         silhouette: mean silhouette in the plane of ``xy``, in [-1, 1]; an unstructured Gaussian
             cut in two has about 0.5, a class with k = 1 has 0.
+        valleys: (k,) p-value of each cluster: whether a valley of density cuts it off from the
+            others (:mod:`~collapse_lit.measure.recovery.valley`); 1 for k = 1.
     """
 
     coarse: int
@@ -47,6 +50,12 @@ class ClassClusters:
     separation: float
     stability: float
     silhouette: float
+    valleys: tuple[float, ...]
+
+    @property
+    def distinct(self) -> bool:
+        """Whether there are two clusters or more, and a valley of density around each."""
+        return self.k > 1 and max(self.valleys) <= VALLEY
 
     def __len__(self) -> int:
         return len(self.index)
@@ -160,6 +169,11 @@ class Recovery:
     def silhouette(self) -> float:
         """Mean silhouette over coarse classes, in [-1, 1]."""
         return float(np.mean(self.silhouette_per_class))
+
+    @property
+    def distinct(self) -> float:
+        """Share of the coarse classes whose clusters are all cut off by a valley of density."""
+        return float(np.mean([found.distinct for found in self.classes]))
 
     @property
     def warnings(self) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ from collapse_lit.measure.recovery.candidate import (
 from collapse_lit.measure.recovery.clusters import ClassClusters
 from collapse_lit.measure.recovery.plane import discriminant_plane, mean_silhouette
 from collapse_lit.measure.recovery.spaces import Space
+from collapse_lit.measure.recovery.valley import VALLEY, valleys
 
 MOST_CLUSTERS = 8  # that k="auto" considers
 GAUSSIAN = -0.186  # ½ ln(π / (π − 2)) − ln 2: separation of a Gaussian cut in two at its mean
@@ -66,8 +67,19 @@ def cluster_class(
         for space, points in spaces.items()
         for clusters in _numbers(k, len(points))
     ]
-    choose = _choose_number if k is None else _choose_space
-    best, halves = choose(candidates, lambda c: cluster_halves(c, seed, device))
+    plain = _plain(spaces)
+
+    def halves_of(candidate: Candidate) -> Halves:
+        return cluster_halves(candidate, seed, device)
+
+    def valley_of(candidate: Candidate) -> float:
+        return float(valleys(plain, candidate.ids, candidate.k, seed).max())
+
+    best, halves = (
+        _choose_space(candidates, halves_of)
+        if k is not None
+        else _choose_number(candidates, halves_of, valley_of)
+    )
     if best.k == 1 or not best.points.any():
         return _undivided(samples, best)
 
@@ -90,7 +102,13 @@ def cluster_class(
         separation=best.separation,
         stability=halves.stability,
         silhouette=mean_silhouette(plane, ids, seed),
+        valleys=tuple(valleys(plain, ids, best.k, seed).tolist()),
     )
+
+
+def _plain(spaces: Mapping[Space, FloatArray]) -> FloatArray:
+    """The points in a space on offer that scales no sample: unit length bends straight lines."""
+    return min(spaces.items(), key=lambda item: item[0].unit)[1]
 
 
 def _choose_space(
@@ -122,18 +140,21 @@ def _score(candidate: Candidate, halves: Halves) -> float:
 
 
 def _choose_number(
-    candidates: Sequence[Candidate], halves_of: Callable[[Candidate], Halves]
+    candidates: Sequence[Candidate],
+    halves_of: Callable[[Candidate], Halves],
+    valley_of: Callable[[Candidate], float],
 ) -> tuple[Candidate, Halves]:
     """The number of clusters that the halves agree on best; of (nearly) equal ones the best fit.
 
     Real classes are no Gaussians, and separation alone would split them without end. A number needs
-    positive separation, more than the one cluster of k = 1, and reproducible clusters.
+    positive separation, more than the one cluster of k = 1, reproducible clusters, and a valley of
+    density around each.
     """
     undivided = next(c for c in candidates if c.k == 1)
     contenders = []
     for k in sorted({c.k for c in candidates} - {1}):
         best = max((c for c in candidates if c.k == k), key=lambda c: c.separation)
-        if best.separation > 0:
+        if best.separation > 0 and valley_of(best) <= VALLEY:
             contenders.append((best, halves_of(best)))
     most = max((halves.stability for _, halves in contenders), default=0.0)
     if most < REPRODUCIBLE:
@@ -160,6 +181,7 @@ def _undivided(samples: ClassPoints, candidate: Candidate) -> ClassClusters:
         separation=0.0,
         stability=1.0 if candidate.k == 1 else 0.0,
         silhouette=0.0,
+        valleys=(1.0,) * candidate.k,
     )
 
 
