@@ -32,7 +32,7 @@ class SetsItselfUp(nn.Module):
 def trained(tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
     """Five epochs of a network that sets itself up from the data; two are kept, and the last."""
     run = tmp_path_factory.mktemp("trained") / "run"
-    network = ["--model.backbone", "test_remeasure.SetsItselfUp", "--model.backbone_args", "{}"]
+    network = ["--model.backbone", "fit.test_remeasure.SetsItselfUp", "--model.backbone_args", "{}"]
     options = ["--trainer.max_epochs", "5", "--checkpoint_every", "2", "--run_dir", str(run)]
     assert main(["fit", *DIGITS, *network, *options]) == 0
     return RunDirectory(run)

@@ -23,12 +23,12 @@ class Net(torch.nn.Sequential):
     def initialise_from(self, images):
         torch.nn.init.zeros_(self[1].weight)
 """
-OWN = ["--model.backbone", "mynets.Net"]
+OWN = ["--model.backbone", "startnets.Net"]
 
 
 @pytest.fixture(autouse=True)
 def in_a_folder_of_its_own(tmp_path: Path, monkeypatch) -> None:
-    (tmp_path / "mynets.py").write_text(NET)
+    (tmp_path / "startnets.py").write_text(NET)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
 
