@@ -83,7 +83,7 @@ def command_line(arguments: Sequence[str]) -> "FitCLI":
                 "usage": USAGE,
                 "epilog": EPILOG,
             },
-            show_trainer=ALL_HELP in arguments,
+            hide_trainer=bool({"-h", "--help"} & set(arguments)),
         )
     except ArgumentError as error:
         raise UserError(f"{error} (collapse-lit fit --help lists all options)") from error
@@ -97,8 +97,8 @@ class FitCLI(LightningCLI):
     endings: Endings
     recorder: RunRecorder
 
-    def __init__(self, *args: Any, show_trainer: bool = False, **kwargs: Any) -> None:
-        self.show_trainer = show_trainer
+    def __init__(self, *args: Any, hide_trainer: bool = False, **kwargs: Any) -> None:
+        self.hide_trainer = hide_trainer  # from help; what is hidden is not dumped either
         super().__init__(*args, **kwargs)
 
     def add_core_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
@@ -129,7 +129,7 @@ class FitCLI(LightningCLI):
             fail_untyped=False,
             sub_configs=True,
         )
-        if not self.show_trainer:
+        if self.hide_trainer:
             for action in parser._actions:
                 if action.dest.startswith("trainer"):
                     action.help = SUPPRESS

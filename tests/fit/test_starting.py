@@ -121,3 +121,12 @@ def test_a_label_map_is_checked_before_images_are_decoded(capsys, monkeypatch) -
     assert "'dogg' (in 'animal') is not a class of this data set" in capsys.readouterr().err
     assert not decoded
     assert not Path("run").exists()
+
+
+def test_the_configuration_that_is_kept_is_whole() -> None:
+    assert main(["fit", *QUICK, "--run_dir", "run"]) == 0
+    kept = yaml.safe_load(Path("run/config.yaml").read_text())
+    assert kept["trainer"]["max_epochs"] == 1
+    assert kept["trainer"]["limit_train_batches"] == 2
+    assert main(["fit", "--config", "run/config.yaml", "--run_dir", "again"]) == 0
+    assert RunDirectory("again").read_history() == RunDirectory("run").read_history()
