@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
 
@@ -17,6 +18,15 @@ COMMANDS = {
     "discover": "hidden sub-classes in your own classifier, from its features or a run",
     "predict": "names given to such sub-classes, for new samples",
     "report": "rebuild the figures and the page of a run, or the table of a grid",
+}
+RUN_BY = {  # imported when asked for: Lightning takes seconds
+    "fit": "collapse_lit.fit.command:fit",
+    "remeasure": "collapse_lit.fit.remeasure:remeasure",
+    "controls": "collapse_lit.compare.controls:run_controls",
+    "grid": "collapse_lit.compare.grid:run_grid",
+    "discover": "collapse_lit.discover.command:run_discover",
+    "predict": "collapse_lit.discover.command:run_predict",
+    "report": "collapse_lit.compare.command:run_report",
 }
 CONFIGURED = ("fit", "controls", "grid")
 CONTINUED = ("fit", "remeasure", "controls", "grid")
@@ -58,32 +68,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # busy neighbour then slows training many times over. Must be set before torch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
-        if command == "fit":
-            from collapse_lit.fit.command import fit
-
-            fit(rest)
-        elif command == "remeasure":
-            from collapse_lit.fit.remeasure import remeasure
-
-            remeasure(rest)
-        elif command == "controls":
-            from collapse_lit.compare.controls import run_controls
-
-            run_controls(rest)
-        elif command == "grid":
-            from collapse_lit.compare.grid import run_grid
-
-            run_grid(rest)
-        elif command == "discover":
-            from collapse_lit.discover.command import run_discover
-
-            run_discover(rest)
-        elif command == "predict":
-            from collapse_lit.discover.command import run_predict
-
-            run_predict(rest)
-        elif command == "report":
-            _report(rest)
+        module, _, function = RUN_BY[command].partition(":")
+        getattr(import_module(module), function)(rest)
     except UserError as error:
         return _fail(str(error))
     except KeyboardInterrupt:
@@ -102,22 +88,6 @@ def _missing_configuration(arguments: Sequence[str]) -> str | None:
             near = did_you_mean(str(path), map(str, path.parent.glob("*.yaml")))
             return f"--config {path}: there is no such file{near}"
     return None
-
-
-def _report(arguments: Sequence[str]) -> None:
-    import argparse
-
-    parser = argparse.ArgumentParser("collapse-lit report", description=COMMANDS["report"])
-    parser.add_argument("run_dir", type=Path, help="such as runs/quickstart")
-    run_dir = parser.parse_args(arguments).run_dir
-    from collapse_lit.compare.grid import grid_cells, read_sweep
-    from collapse_lit.compare.grid_table import SWEEP, build_grid
-    from collapse_lit.report import build_report
-
-    if (run_dir / SWEEP).exists():
-        build_grid(run_dir, list(grid_cells(read_sweep(run_dir / SWEEP))))
-    else:
-        print(build_report(run_dir))
 
 
 def _fail(message: str) -> int:

@@ -1,0 +1,27 @@
+"""``collapse-lit report``: figures and page of a run, or the table and page of a grid, again."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from collapse_lit.compare.grid import grid_cells, read_sweep
+from collapse_lit.compare.grid_table import SWEEP, build_grid
+from collapse_lit.report import build_report
+
+
+def run_report(arguments: Sequence[str]) -> None:
+    """Rebuild what a run directory, or a grid's, shows.
+
+    Raises:
+        UserError: There is no run in it.
+    """
+    parser = argparse.ArgumentParser(
+        "collapse-lit report",
+        description="Rebuild figures and page of a run or of a grid.",
+    )
+    parser.add_argument("run_dir", type=Path, help="such as runs/quickstart")
+    run_dir = parser.parse_args(arguments).run_dir
+    if (run_dir / SWEEP).exists():
+        build_grid(run_dir, list(grid_cells(read_sweep(run_dir / SWEEP))))
+    else:
+        print(build_report(run_dir))
