@@ -50,7 +50,7 @@ def grid_page(folder: Path) -> Path:
         from collapse_lit.compare import grid_table as grid
 
         patch.setattr(grid, "save_figure", lambda *_: None)
-        patch.setattr("collapse_lit.compare.grid.grid_cells", lambda _: dict.fromkeys("abcd"))
+        patch.setattr("collapse_lit.compare.command.grid_cells", lambda _: dict.fromkeys("abcd"))
         for place, cell in enumerate("abcd"):
             run = write_run(folder / cell, snapshots=())
             row = json.loads(run.history.read_text().splitlines()[-1])
