@@ -2,8 +2,8 @@
 
 Three markdown tables. In how many of the draws of a family does ``k="auto"`` see more than one
 cluster, and are two clusters that were asked for called distinct, though there is one shape; the
-same for two planted clusters; and what is said of pairs of real classes with ``--features FILE.npz``
-(``train_features``, ``train_fine``).
+same for two planted clusters; and what is said of pairs of real classes with ``--features FILE``
+(an .npz of ``train_features`` and ``train_fine``).
 
     python benchmarks/believing.py [--draws 20] [--features FILE.npz]
 """
