@@ -70,7 +70,9 @@ RECIPE = (  # the small recipe, and with one thing changed
 TERMINAL = {  # runs into collapse
     "terminal/mod": "48 epochs, rate ÷10 at 5 and 21",
     "terminal/mod_short": "30 epochs, rate ÷10 at 10 and 20",
+    "resnet/on": "ResNet-18 of width 16, on without augmentation",
 }
+TERMINAL_ALONE = ("terminal/mod", "terminal/mod_short")
 FAST = ("fast/mod", "fast/mod1", "fast/mod2")  # seeds 0, 1 and 2
 VIEWS = {  # one checkpoint looked at in several ways
     "views/mirror": "the mirror image",
@@ -130,13 +132,17 @@ def build() -> None:
         learnt_from=LEARNT,
         terminal_mod=terminal_mod,
         terminal_short=runs["terminal/mod_short"],
-        terminal_epochs={run: collapse_table(run) for run in terminal},
+        terminal_epochs={runs[name]: collapse_table(runs[name]) for name in TERMINAL_ALONE},
         learnt=learnt,
         left=information,
         found=found,
         terminal_pairs=pairs_table(terminal_mod),
         resnet=runs["resnet/mod"],
         resnet_epochs=collapse_table(runs["resnet/mod"]),
+        resnet_on=runs["resnet/on"],
+        resnet_on_epochs=collapse_table(runs["resnet/on"]),
+        resnet_fast=runs["resnet/on_large_rate"],
+        resnet_fast_epochs=collapse_table(runs["resnet/on_large_rate"]),
         simplified=simplified_table(simplified),
         simplified_minutes=sum(run.minutes for run in simplified),
         simplified_runs=len(simplified),
