@@ -31,9 +31,10 @@ def far_figure(runs: Mapping[Run, str]) -> Figure:
         axes.set(title=title, xlabel="NC1, trace quotient, training features", xscale="log")
         axes.title.set_fontsize(9)
         axes.invert_xaxis()
-        axes.xaxis.set_major_formatter("{x:g}")
-        axes.xaxis.set_minor_formatter("{x:.1g}")
-        axes.grid(alpha=0.25, which="both")
+        ticks = (0.3, 0.2, 0.1, 0.05)
+        axes.set_xticks(ticks, map(str, ticks))
+        axes.set_xticks((), minor=True)
+        axes.grid(alpha=0.25)
     figure.axes[0].set_ylabel("share")
     figure.legend(
         handles=figure.axes[0].get_lines(), fontsize=8, loc="outside lower center", ncols=2

@@ -20,7 +20,11 @@ from collapse_lit.tracking.wandb_summary import numbers, summary_values
 # which comes before all others; those are in the order of the alphabet.
 FIRST_PANEL = "headline"
 # Everything that is measured once an epoch is drawn against it.
-BY_EPOCH = (FIRST_PANEL, *(f"{name}*" for name in (*prefixes(), "figures/", "report/")))
+BY_EPOCH = (
+    FIRST_PANEL,
+    "collapse*",
+    *(f"{name}/*" for name in (*prefixes(), "figures", "report")),
+)
 # Seconds to upload what is left at the end, of the thirty that SLURM leaves a process to stop. What
 # does not get through in time is on disk, for `wandb sync`. WANDB_FINISH_TIMEOUT says otherwise.
 LAST_UPLOAD = 20

@@ -146,8 +146,8 @@ def test_without_fine_labels_only_label_free_scores_are_logged() -> None:
     monitor = RecoveryMonitor(k=2, loaders=loaders(dataset))
     collapse = CollapseMonitor(loaders=loaders(dataset))
     train([collapse, monitor], dataset)
-    scores = {"recovery/separation", "recovery/stability", "recovery/silhouette"}
-    assert set(monitor.values) == scores
+    scores = {"separation", "stability", "silhouette", "distinct"}
+    assert set(monitor.values) == {f"recovery/{score}" for score in scores}
     assert not [key for key in collapse.values if key.startswith("collapse_fine")]
 
 

@@ -159,7 +159,7 @@ def test_a_clusterer_without_posteriors_is_told_what_would_be_right(wrong) -> No
 
 def test_what_the_documentation_shows_works() -> None:
     page = (Path(__file__).parents[2] / "docs/extending.md").read_text()
-    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    *_, code = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     x, coarse, fine = two_in_each()
     names = {"features": x, "coarse": coarse}
     exec(code, names)
