@@ -20,7 +20,7 @@ from scipy.stats import binom
 from collapse_lit.measure.clustering import FloatArray, IdArray, kmeans
 
 VALLEY = 0.01  # p-value from which on there is no valley to speak of
-CELLS = ((160, 4), (40, 2), (0, 1))  # of a cluster with so many samples in a half, or more
+CELLS = ((160, 4), (80, 2), (0, 1))  # of a cluster with so many samples in a half, or more
 LEAST = 10  # samples of a cluster in a half, and of the two cells of a line
 SPLITS = 3  # into halves, each of which says where for the other
 MOST = 20_000  # samples that are looked at
