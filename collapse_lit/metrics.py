@@ -6,11 +6,9 @@ for the same of every split: ``collapse/NAME`` (training features, coarse labels
 ``collapse_test/NAME`` and ``collapse_fine/NAME``.
 """
 
-from dataclasses import dataclass
 from typing import Literal
 
-Better = Literal["high", "low", ""]
-Place = Literal["progress", "summary", "controls", "grid", "grid in terminal", "recovery"]
+from collapse_lit.metric_row import Metric, Place, of_collapse, share
 
 # The keys that code asks for by name.
 LOSS = "train/loss"
@@ -35,57 +33,6 @@ PANELS: dict[str, Literal["log", "linear"]] = {
     RANK: "linear",
 }
 
-
-@dataclass(frozen=True)
-class Metric:
-    """One thing that is measured.
-
-    Attributes:
-        key: As in ``history.jsonl`` and W&B.
-        label: What it is called where there is room.
-        meaning: What it says, in Markdown.
-        short: What it is called in a line or over a column; the label where empty.
-        better: Which of two values is the better one, if that can be said.
-        unit: "share" of 0 to 1, a "number", or "" for a ratio without a unit.
-        places: Where it is shown beside W&B, which has everything.
-        panel: Panel of :data:`PANELS` that it is drawn in.
-    """
-
-    key: str
-    label: str
-    meaning: str
-    short: str = ""
-    better: Better = ""
-    unit: str = ""
-    places: tuple[Place, ...] = ()
-    panel: str = ""
-
-    @property
-    def column(self) -> str:
-        """Its name over a column."""
-        return self.short or self.label
-
-
-def _collapse(
-    name: str,
-    meaning: str,
-    *,
-    panel: str = "",
-    better: Better = "low",
-    short: str = "",
-    places: tuple[Place, ...] = (),
-) -> Metric:
-    """A measure of collapse onto the coarse classes, of the training features."""
-    return Metric(f"collapse/{name}", name, meaning, short, better, places=places, panel=panel)
-
-
-def _share(
-    key: str, label: str, meaning: str, short: str = "", places: tuple[Place, ...] = ()
-) -> Metric:
-    """A share of the samples, more of which is better."""
-    return Metric(key, label, meaning, short, "high", "share", places)
-
-
 METRICS: tuple[Metric, ...] = (
     Metric(
         LOSS,
@@ -95,43 +42,43 @@ METRICS: tuple[Metric, ...] = (
         better="low",
         places=("progress",),
     ),
-    _share(
+    share(
         TRAIN_ACCURACY,
         "coarse accuracy, train",
         "Coarse accuracy on clean training images, in eval mode",
         short="train acc",
         places=("progress", "summary"),
     ),
-    _share(
+    share(
         TEST_ACCURACY,
         "coarse accuracy, test",
         "The same on the test set",
         short="test acc",
         places=("progress", "summary", "controls", "grid", "grid in terminal"),
     ),
-    _collapse(
+    of_collapse(
         "nc1",
         "Variability within classes, beside that between them: tr(Sw Sb⁺) / C",
         panel=VARIABILITY,
         short="NC1",
         places=("progress", "summary", "controls", "grid", "grid in terminal"),
     ),
-    _collapse("nc1_trace", "The same as a quotient of traces: tr Sw / tr Sb", panel=VARIABILITY),
-    _collapse("cdnv", "The same for each pair of classes, averaged", panel=VARIABILITY),
-    _collapse(
+    of_collapse("nc1_trace", "The same as a quotient of traces: tr Sw / tr Sb", panel=VARIABILITY),
+    of_collapse("cdnv", "The same for each pair of classes, averaged", panel=VARIABILITY),
+    of_collapse(
         "directional_cdnv",
         "The same along the line between two class means alone: what hurts a linear probe",
         panel=VARIABILITY,
     ),
-    _collapse("vci", "Variability within classes that is left beside all, of 0 to 1"),
-    _collapse("nc1_rank", "Directions between classes that NC1 was taken in", better=""),
-    _collapse("nc1_singular_ratio", "The smallest of them, relative to the largest", better=""),
-    _collapse("nc2_equinorm", "Spread of the norms of the class means", panel=EQUALITY),
-    _collapse("nc2_equiangular", "Distance of their angles from equal ones", panel=EQUALITY),
-    _collapse("nc2_etf", "Distance of the class means from a simplex ETF", panel=EQUALITY),
-    _collapse("nc3", "Distance of the head's weights from the class means", panel=DUALITY),
-    _collapse("nc4", "Samples that head and nearest class mean disagree about", panel=DECISIONS),
-    _collapse("rankme", "Directions that the features fill (RankMe)", panel=RANK, better=""),
+    of_collapse("vci", "Variability within classes that is left beside all, of 0 to 1"),
+    of_collapse("nc1_rank", "Directions between classes that NC1 was taken in", better=""),
+    of_collapse("nc1_singular_ratio", "The smallest of them, relative to the largest", better=""),
+    of_collapse("nc2_equinorm", "Spread of the norms of the class means", panel=EQUALITY),
+    of_collapse("nc2_equiangular", "Distance of their angles from equal ones", panel=EQUALITY),
+    of_collapse("nc2_etf", "Distance of the class means from a simplex ETF", panel=EQUALITY),
+    of_collapse("nc3", "Distance of the head's weights from the class means", panel=DUALITY),
+    of_collapse("nc4", "Samples that head and nearest class mean disagree about", panel=DECISIONS),
+    of_collapse("rankme", "Directions that the features fill (RankMe)", panel=RANK, better=""),
     Metric(
         NC1_FINE,
         "NC1, fine labels",
@@ -140,7 +87,7 @@ METRICS: tuple[Metric, ...] = (
         places=("summary",),
         panel=VARIABILITY,
     ),
-    _share(
+    share(
         "collapse_fine/explained",
         "explained by the fine classes",
         "Share of the scatter within coarse classes that lies between their fine ones",
@@ -151,21 +98,21 @@ METRICS: tuple[Metric, ...] = (
         "`directional_cdnv` over pairs of fine classes of one coarse class alone",
         better="low",
     ),
-    _share(
+    share(
         RAW,
         "k-means on raw features, train",
         "Plain Faiss k-means on the raw training features: what everyone would draw first",
         short="raw, train",
         places=("summary", "controls", "grid", "recovery"),
     ),
-    _share(
+    share(
         FOUND,
         "recovered fine classes, train",
         "Training images whose fine class their cluster is matched to",
         short="recovered, train",
         places=("progress", "summary", "controls", "grid", "recovery"),
     ),
-    _share(
+    share(
         FLOOR,
         "floor: random clusters, test",
         "The headline's floor: random clusters, through the same probe and matching; mean of three "
@@ -179,7 +126,7 @@ METRICS: tuple[Metric, ...] = (
         "Standard deviation of the floor over its draws",
         unit="share",
     ),
-    _share(
+    share(
         HEADLINE,
         "recovered fine classes, test",
         "**The headline**: a linear probe trained on clusters, scored on the test set's fine "
@@ -187,14 +134,14 @@ METRICS: tuple[Metric, ...] = (
         short="recovered, test",
         places=("progress", "summary", "controls", "grid", "grid in terminal", "recovery"),
     ),
-    _share(
+    share(
         CEILING,
         "ceiling: probe on true fine labels, test",
         "The headline's ceiling: the same probe trained on the true fine labels",
         short="ceiling, test",
         places=("summary", "controls", "grid", "grid in terminal", "recovery"),
     ),
-    _share(
+    share(
         INSIDE,
         "recovered inside the coarse class",
         "The headline among the test images that are put into their true coarse class",
@@ -207,7 +154,7 @@ METRICS: tuple[Metric, ...] = (
         "What an even guess scores there",
         unit="share",
     ),
-    _share(
+    share(
         "recovery/acc_macro",
         "recovered, mean over fine classes",
         "`recovery/acc`, each fine class counted alike",
@@ -227,7 +174,7 @@ METRICS: tuple[Metric, ...] = (
         better="high",
         places=("controls",),
     ),
-    _share(
+    share(
         STABILITY,
         "stability (label-free)",
         "How far clusters found in two halves of the data agree",
@@ -240,7 +187,7 @@ METRICS: tuple[Metric, ...] = (
         "Silhouette of the clusters in the plane that is drawn",
         better="high",
     ),
-    _share(
+    share(
         DISTINCT,
         "distinct (label-free)",
         "Coarse classes with a valley of density around each cluster; the others may be one shape "
@@ -249,7 +196,7 @@ METRICS: tuple[Metric, ...] = (
         places=("summary",),
     ),
     Metric(SPACE, "space", "The space chosen for each coarse class; in `history.jsonl`"),
-    _share(
+    share(
         "recovery/acc_of_coarse",
         "recovered by coarse class",
         "`recovery/acc` inside each coarse class; in `history.jsonl`",

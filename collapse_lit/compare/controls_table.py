@@ -23,7 +23,7 @@ from collapse_lit.metrics import (
 )
 from collapse_lit.report.curves import BLUE, GREY, ORANGE, RED
 from collapse_lit.report.figures import save_figure
-from collapse_lit.report.terminal import number
+from collapse_lit.report.terminal import four_decimals
 from collapse_lit.tracking.run_directory import Row, RunDirectory
 from collapse_lit.tracking.whole_files import write_json, write_whole
 
@@ -107,7 +107,7 @@ def _in_terminal(rows: Sequence[Row]) -> Table:
 
 
 def _values(row: Row) -> list[str]:
-    return [number(row[key]) for key in COLUMNS]
+    return [four_decimals(row[key]) for key in COLUMNS]
 
 
 def controls_figure(rows: Sequence[Row]) -> Figure:

@@ -11,7 +11,7 @@ from collapse_lit.pages import write_page
 from collapse_lit.pages.names import categories, plain
 from collapse_lit.tracking.run_directory import Row, RunDirectory
 
-PANELS = (HEADLINE, "score")
+CHARTED = (HEADLINE, "score")
 
 
 def write_grid_page(
@@ -55,20 +55,20 @@ def _heat_maps(
     axes: Mapping[str, Sequence[Any]],
     links: Mapping[str, str | None],
 ) -> Any:
-    """A chart of each of :data:`PANELS` that is known of a cell, with its title."""
+    """A chart of each of :data:`CHARTED` that is known of a cell, with its title."""
     import plotly.graph_objects as go
 
     from collapse_lit.pages.charts import axis, chart, named_axis
 
     (down, downs), (across, acrosses) = ((key, [str(v) for v in axes[key]]) for key in axes)
     by_name = {row["cell"]: row for row in rows}
-    nothing = dict.fromkeys((*MARKS, *PANELS))
+    nothing = dict.fromkeys((*MARKS, *CHARTED))
     table = [by_name.get(name, nothing) for name in names]
 
     def turned(values: Sequence[Any]) -> list[list[Any]]:
         return [list(values[i : i + len(acrosses)]) for i in range(0, len(values), len(acrosses))]
 
-    for key in PANELS:
+    for key in CHARTED:
         title, values = COLUMNS[key], [row[key] for row in table]
         if all(value is None for value in values):
             continue

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from collapse_lit.measure.recovery.epoch import epoch_score, select_epoch
 from collapse_lit.metrics import HEADLINE, columns
-from collapse_lit.report.terminal import number
+from collapse_lit.report.terminal import four_decimals
 from collapse_lit.tracking.run_directory import Row, RunDirectory
 
 COLUMNS = {"epoch": "epoch", **columns("grid"), "score": "label-free score"}
@@ -52,4 +52,4 @@ def marks(row: Row) -> str:
 
 def texts(row: Row) -> list[str]:
     """A cell's values, one for each of :data:`COLUMNS`."""
-    return [str(row[key]) if key == "epoch" else number(row[key]) for key in COLUMNS]
+    return [str(row[key]) if key == "epoch" else four_decimals(row[key]) for key in COLUMNS]

@@ -16,7 +16,7 @@ from collapse_lit.compare.table import markdown_table, terminal_table
 from collapse_lit.metrics import HEADLINE, shown_in
 from collapse_lit.report.curves import RED
 from collapse_lit.report.figures import save_figure
-from collapse_lit.report.terminal import number
+from collapse_lit.report.terminal import four_decimals
 from collapse_lit.tracking.run_directory import Row
 from collapse_lit.tracking.whole_files import write_json, write_whole
 
@@ -60,7 +60,7 @@ def in_markdown(rows: Sequence[Row]) -> str:
 def _in_terminal(rows: Sequence[Row]) -> Table:
     """The rows with the measures that decide."""
     shown = {key: COLUMNS[key] for key in (*(m.key for m in shown_in("grid in terminal")), "score")}
-    lines = ([_marked(row), *(number(row[key]) for key in shown)] for row in rows)
+    lines = ([_marked(row), *(four_decimals(row[key]) for key in shown)] for row in rows)
     return terminal_table(list(shown.values()), lines, first="cell")
 
 
@@ -90,7 +90,7 @@ def grid_figure(
             text = plot.text(
                 x,
                 y,
-                f"{number(cell[key])} {marks(cell)}".strip(),
+                f"{four_decimals(cell[key])} {marks(cell)}".strip(),
                 ha="center",
                 va="center",
                 color="w",

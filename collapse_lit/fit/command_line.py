@@ -21,7 +21,7 @@ from collapse_lit.fit.interruption import StopOnSignal
 from collapse_lit.fit.launchers import cluster_environment, join_processes
 from collapse_lit.fit.pictures import RunPictures
 from collapse_lit.fit.precision import avoid_slow_precision
-from collapse_lit.fit.preflight import check_clusters
+from collapse_lit.fit.preflight import check_clusters, check_length
 from collapse_lit.fit.progress import progress_callback
 from collapse_lit.fit.recorder import RunRecorder
 from collapse_lit.fit.resumption import Resumption
@@ -141,22 +141,15 @@ class FitCLI(LightningCLI):
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         """Parse the list given; LightningCLI would warn that sys.argv holds the command's name."""
         self.config = parser.parse_args(args)  # type: ignore[arg-type]
-        leave_other_options(parser, list(args or []), self.config)
+        self.arguments = [str(word) for word in args or []]  # type: ignore[union-attr]
+        leave_other_options(parser, self.arguments, self.config)
 
     def before_instantiate_classes(self) -> None:
         """Claim the run directory before anything is built in vain."""
         self.run_directory = RunDirectory(self.config.run_dir)
-        if self.config.trainer.max_epochs is None:
-            raise UserError(
-                "trainer.max_epochs: say how many epochs to train; 0 measures the untrained network"
-            )
-        if self.config.trainer.max_epochs < 0 and self.config.trainer.max_steps < 0:
-            raise UserError(
-                "trainer.max_epochs=-1: the learning rate follows the length of training; say how "
-                "many epochs, or trainer.max_steps"
-            )
+        check_length(self.config.trainer)
         join_processes(self.config.trainer)
-        avoid_slow_precision(self.config.trainer)
+        avoid_slow_precision(self.config.trainer, self.arguments)
         if not self.config.trainer.fast_dev_run:
             self.run_directory.create()
             if rank_zero_only.rank == 0:  # type: ignore[attr-defined]

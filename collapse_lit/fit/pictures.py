@@ -9,15 +9,13 @@ import lightning as L
 from lightning.pytorch.callbacks import Checkpoint
 
 from collapse_lit.callbacks.last_epoch import is_last_epoch
+from collapse_lit.callbacks.own_report import SHARE_OF_TIME
 from collapse_lit.fit.thumbnails import keep_thumbnails
 from collapse_lit.measure.recovery.epoch import select_epoch
 from collapse_lit.report.figures import run_figures, save_figure
 from collapse_lit.tracking.other_loggers import show_figures
 from collapse_lit.tracking.run_directory import RunDirectory
 from collapse_lit.tracking.weights_and_biases import RunLogger
-
-# Drawing may take this share of a run's time; the last epoch is always drawn.
-SHARE_OF_TIME = 0.05
 
 
 class RunPictures(Checkpoint):

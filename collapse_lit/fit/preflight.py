@@ -1,5 +1,7 @@
 """What can be known to be impossible before the first batch."""
 
+from jsonargparse import Namespace
+
 from collapse_lit.callbacks.cluster_numbers import check_class_sizes
 from collapse_lit.callbacks.recovery import RecoveryMonitor
 from collapse_lit.data import CoarseDataModule
@@ -19,3 +21,20 @@ def check_clusters(recovery: RecoveryMonitor, data: CoarseDataModule) -> None:
     check_class_sizes(k, coarse, hierarchy.num_coarse, group=None)
     if any(recovery.views.values()) and len(data.image_shape) != 3:
         raise UserError("recovery.mirror and recovery.shift are for images; leave them out")
+
+
+def check_length(trainer: Namespace) -> None:
+    """See that the length of training is said.
+
+    Raises:
+        UserError: Nothing says when training ends.
+    """
+    if trainer.max_epochs is None:
+        raise UserError(
+            "trainer.max_epochs: say how many epochs to train; 0 measures the untrained network"
+        )
+    if trainer.max_epochs < 0 and trainer.max_steps < 0:
+        raise UserError(
+            "trainer.max_epochs=-1: the learning rate follows the length of training; say how "
+            "many epochs, or trainer.max_steps"
+        )

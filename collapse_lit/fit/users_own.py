@@ -43,11 +43,11 @@ def _skip_unmeasured(callback: Any, name: str) -> None:
     setattr(
         callback,
         name,
-        lambda trainer: skips(trainer) or not is_measured(trainer, callback),
+        lambda trainer: skips(trainer) or not has_a_value(trainer, callback),
     )
 
 
-def is_measured(trainer: L.Trainer, callback: Any) -> bool:
+def has_a_value(trainer: L.Trainer, callback: Any) -> bool:
     """Whether this epoch has a value of its own under the key that a callback monitors.
 
     Raises:

@@ -7,7 +7,7 @@ from scipy.linalg import eigh, get_blas_funcs
 from torch import Tensor
 
 
-def scatter(blocks: Iterable[Tensor], like: Tensor) -> Tensor:
+def scatter_matrix(blocks: Iterable[Tensor], like: Tensor) -> Tensor:
     """Σ blockᵀ block over blocks of rows (B, d): float64 (d, d), each product in its block's dtype.
 
     On the CPU by BLAS's syrk, at half the work of a product.

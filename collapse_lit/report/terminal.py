@@ -43,7 +43,7 @@ def summary_table(history: Sequence[Row]) -> Table:
         if known:
             best = _best(known, metric)
             values = (first.get(metric.key), best[metric.key], last.get(metric.key))
-            at_first, at_best, at_last = map(number, values)
+            at_first, at_best, at_last = map(four_decimals, values)
             table.add_row(metric.label, at_first, at_best, str(best["epoch"]), at_last)
     return table
 
@@ -53,7 +53,7 @@ def _best(rows: Sequence[Row], metric: Metric) -> Row:
     return better(rows, key=lambda row: row[metric.key])
 
 
-def number(value: Any) -> str:
+def four_decimals(value: Any) -> str:
     """Four decimals, or a power of ten where these would say little; a dash for no value."""
     if value is None:
         return "–"

@@ -17,8 +17,8 @@ import numpy as np
 
 from collapse_lit.errors import UserError
 from collapse_lit.tracking.whole_files import (
+    json_values,
     naming,
-    plain,
     read_arrays,
     write_arrays,
     write_json,
@@ -145,7 +145,7 @@ class RunDirectory:
         rows = self.read_history()
         if any(known["epoch"] == row["epoch"] for known in rows):
             return
-        line = (json.dumps(plain(row)) + "\n").encode()
+        line = (json.dumps(json_values(row)) + "\n").encode()
         with naming(self.history), self.history.open("ab") as file:
             file.truncate(_end_of_last_line(self.history))
             file.write(line)

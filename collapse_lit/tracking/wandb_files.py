@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-BLOCK = 32768  # LevelDB's log format: records in blocks, each with a header of seven bytes
+LOG_BLOCK = 32768  # LevelDB's log format: records in blocks, each with a header of seven bytes
 HEADER = 7
 
 
@@ -25,7 +25,7 @@ def history_rows(file: Path) -> list[dict[str, Any]]:
     return [_values(row.item) for row in records(file, "history")]
 
 
-def summary_values(file: Path) -> dict[str, Any]:
+def summary_row(file: Path) -> dict[str, Any]:
     """What was put into the summary by hand, the latest values."""
     values: dict[str, Any] = {}
     for summary in records(file, "summary"):
@@ -52,7 +52,7 @@ def _contents(data: bytes) -> Iterator[bytes]:
     """Every whole record; one cut short by a kill ends the file."""
     position, parts = HEADER, b""  # W&B's own header has the same length
     while position + HEADER <= len(data):
-        left_in_block = BLOCK - position % BLOCK
+        left_in_block = LOG_BLOCK - position % LOG_BLOCK
         if left_in_block < HEADER:  # too little for a header: padding
             position += left_in_block
             continue

@@ -67,15 +67,15 @@ def naming(path: Path) -> Iterator[None]:
 
 def write_json(path: Path, value: Any) -> None:
     """Write strict JSON, whole or not at all; nan and infinity become null."""
-    write_whole(path, (json.dumps(plain(value), indent=2) + "\n").encode())
+    write_whole(path, (json.dumps(json_values(value), indent=2) + "\n").encode())
 
 
-def plain(value: Any) -> Any:
+def json_values(value: Any) -> Any:
     """The same with nan and infinity, which JSON does not know, as None."""
     if isinstance(value, Mapping):
-        return {key: plain(item) for key, item in value.items()}
+        return {key: json_values(item) for key, item in value.items()}
     if isinstance(value, str):
         return value
     if isinstance(value, Iterable):
-        return [plain(item) for item in value]
+        return [json_values(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

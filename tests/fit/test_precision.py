@@ -9,11 +9,11 @@ from collapse_lit.fit.precision import avoid_slow_precision
 
 @pytest.fixture
 def resolved(monkeypatch):
-    def resolve(instructions, *, precision="bf16-mixed", accelerator="auto", gpu=False):
+    def resolve(instructions, *, precision="bf16-mixed", accelerator="auto", gpu=False, said=()):
         monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: instructions, raising=False)
         monkeypatch.setattr(torch.accelerator, "is_available", lambda: gpu)
         trainer = Namespace(precision=precision, accelerator=accelerator)
-        avoid_slow_precision(trainer)
+        avoid_slow_precision(trainer, said)
         return trainer.precision
 
     return resolve
@@ -40,3 +40,10 @@ def test_a_gpu_does_what_is_asked(resolved):
 @pytest.mark.parametrize("precision", ["bf16-true", "64-true", 32])
 def test_no_other_precision_is_touched(resolved, precision):
     assert resolved(WITHOUT, precision=precision) == precision
+
+
+@pytest.mark.parametrize(
+    "said", [["--trainer.precision", "bf16-mixed"], ["--trainer.precision=bf16-mixed"]]
+)
+def test_what_the_command_line_says_is_left_as_it_is(resolved, said):
+    assert resolved(WITHOUT, said=said) == "bf16-mixed"

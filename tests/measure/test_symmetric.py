@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from collapse_lit.measure import fit_probe, neural_collapse
-from collapse_lit.measure.linalg import principal_axes, scatter
+from collapse_lit.measure.linalg import principal_axes, scatter_matrix
 
 
 def mostly_dead_features(seed: int) -> torch.Tensor:
@@ -28,7 +28,7 @@ def test_dead_features_of_any_scale_can_be_probed_and_measured(seed: int) -> Non
 
 def test_axes_are_those_of_the_matrix() -> None:
     features = mostly_dead_features(18).double()
-    matrix = scatter(features.split(10), like=features)
+    matrix = scatter_matrix(features.split(10), like=features)
     torch.testing.assert_close(matrix, features.T @ features)
     values, axes = principal_axes(matrix)
     torch.testing.assert_close(axes @ values.diag() @ axes.T, matrix, rtol=0, atol=1e-12)

@@ -14,7 +14,7 @@ from reliability.processes import VECTORS
 from reliability.wandb_server import WandbServer
 
 from collapse_lit.tracking.run_directory import RunDirectory
-from collapse_lit.tracking.wandb_files import history_rows, records, summary_values
+from collapse_lit.tracking.wandb_files import history_rows, records, summary_row
 
 KEY = "0123456789abcdef0123456789abcdefdeadbeef"
 USER = "somebody-in-particular"
@@ -69,7 +69,7 @@ def test_after_wandb_login_a_run_is_online_and_nothing_is_said_about_offline(
     begun = next(records(file, "run"))
     assert (begun.display_name, begun.project) == ("option", "environment")
     [row] = process.run.read_history()
-    summary = summary_values(file)
+    summary = summary_row(file)
     assert summary["selected/epoch"] == 0
     assert summary["selected/recovery/clp_test"] == pytest.approx(row["recovery/clp_test"])
 

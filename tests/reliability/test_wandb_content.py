@@ -11,7 +11,7 @@ from reliability.processes import DIGITS
 from reliability.wandb_server import WandbServer
 
 from collapse_lit.tracking.run_directory import RunDirectory
-from collapse_lit.tracking.wandb_files import history_rows, records, summary_values
+from collapse_lit.tracking.wandb_files import history_rows, records, summary_row
 
 PNG = b"\x89PNG"
 ARGUMENTS = [
@@ -46,7 +46,7 @@ def test_a_run_shows_its_choice_its_figures_its_page_and_its_points_once(
 
     history, identity = run.read_history(), json.loads(run.identity.read_text())
     chosen = json.loads(run.summary.read_text())["selected"]["epoch"]
-    summary = summary_values(file)
+    summary = summary_row(file)
     key = "recovery/clp_test"
     assert summary["selected/epoch"] == chosen
     assert summary[f"selected/{key}"] == pytest.approx(history[chosen][key])
@@ -96,7 +96,7 @@ def test_a_run_shows_its_choice_its_figures_its_page_and_its_points_once(
         assert process.end() == 0, process.printed
         assert [epoch for epoch, _ in shown(run, "report/page")] == reports
         assert [epoch for epoch, _ in shown(run, "report/points")] == reports
-    assert summary_values(wandb_files(run)[-1])["last/epoch"] == 2
+    assert summary_row(wandb_files(run)[-1])["last/epoch"] == 2
 
 
 @pytest.mark.slow

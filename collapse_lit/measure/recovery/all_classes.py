@@ -1,25 +1,24 @@
 """Recover hidden fine classes: clusters inside each coarse class, found without fine labels."""
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import SupportsIndex
 
 import numpy as np
 import torch
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from torch import Tensor
 
 from collapse_lit.measure.clustering import load_faiss
 from collapse_lit.measure.distributed import (
     Group,
     concat_over_ranks,
-    gather_objects,
+    max_over_ranks,
     rank_and_size,
     sum_over_ranks,
 )
 from collapse_lit.measure.recovery.clusters import ClassClusters, Recovery
-from collapse_lit.measure.recovery.inputs import clusters_per_class, count_samples
-from collapse_lit.measure.recovery.one_class import MOST_CLUSTERS, ClassPoints, cluster_class
+from collapse_lit.measure.recovery.one_class import ClassPoints, cluster_class
+from collapse_lit.measure.recovery.sharing import of_all_ranks, owners, side_by_side
 from collapse_lit.measure.recovery.spaces import Space, coordinates, laid_out, spaces_to_try
 
 
@@ -66,7 +65,7 @@ def recover(
     if features.dtype not in (torch.float32, torch.float64):
         features = features.float()
     coarse = coarse.to(features.device)
-    counts = count_samples(features, coarse, num_coarse, group)
+    counts = _count_samples(features, coarse, num_coarse, group)
     numbers = clusters_per_class(k, counts)
     spaces = spaces_to_try(space, estimate=None in numbers)
     index = _global_index(len(features), group, coarse) if index is None else index
@@ -77,9 +76,60 @@ def recover(
         return cluster_class(gathered.of_class(c, seed), numbers[c], seed, features.device)
 
     rank, _ = rank_and_size(group)
-    mine = np.flatnonzero(_owners(counts, numbers, group) == rank).tolist()
-    classes = _of_all_ranks(lambda: _side_by_side(cluster, mine, features.device), group)
+    mine = np.flatnonzero(owners(counts, numbers, group) == rank).tolist()
+    classes = of_all_ranks(lambda: side_by_side(cluster, mine, features.device), group)
     return Recovery.of(classes, index)
+
+
+def _count_samples(
+    features: Tensor, coarse: Tensor, num_coarse: int | None, group: Group
+) -> list[int]:
+    """Samples per coarse class over all ranks, or one error, the same on every rank."""
+    if features.ndim != 2 or coarse.shape != features.shape[:1]:
+        raise ValueError(
+            f"features {tuple(features.shape)} must be (N, d) and coarse {tuple(coarse.shape)} (N,)"
+        )
+    largest = int(max_over_ranks(coarse.max() if len(coarse) else coarse.new_tensor(-1), group))
+    num_coarse = largest + 1 if num_coarse is None else num_coarse
+    inside = (coarse >= 0) & (coarse < num_coarse)
+    finite = features.sum(dim=1).isfinite()  # one pass; a sum may also overflow, so look again
+    finite[~finite] = features[~finite].isfinite().all(dim=1)
+    totals = torch.zeros(2, num_coarse + 1, dtype=torch.int64, device=coarse.device)
+    totals[0] = torch.bincount(coarse.where(inside, num_coarse), minlength=num_coarse + 1)
+    totals[1] = torch.bincount(coarse.where(inside, num_coarse)[~finite], minlength=num_coarse + 1)
+    totals = sum_over_ranks(totals, group)
+    counts = totals[0, :-1].tolist()
+    if totals[0, -1] > 0:
+        raise ValueError(f"{int(totals[0, -1])} coarse labels lie outside 0..{num_coarse - 1}")
+    for c, bad in enumerate(totals[1, :-1].tolist()):
+        if bad:
+            raise ValueError(f"coarse class {c}: {bad} samples have NaN or infinite features")
+    for c, count in enumerate(counts):
+        if count == 0:
+            raise ValueError(f"coarse class {c} has no samples")
+    if not counts:
+        raise ValueError("no samples to cluster")
+    return counts
+
+
+def clusters_per_class(
+    k: int | Sequence[int | None] | str, counts: Sequence[int]
+) -> list[int | None]:
+    """The number of clusters of each coarse class; None where it is to be estimated."""
+    if isinstance(k, str):
+        if k != "auto":
+            raise ValueError(f"k must be a number, one number per coarse class, or 'auto': {k!r}")
+        return [None] * len(counts)
+    if isinstance(k, SupportsIndex):
+        numbers: list[int | None] = [int(k)] * len(counts)
+    else:
+        numbers = [None if number is None else int(number) for number in k]
+    if len(numbers) != len(counts):
+        raise ValueError(f"k has {len(numbers)} numbers for {len(counts)} coarse classes")
+    for c, (number, count) in enumerate(zip(numbers, counts, strict=True)):
+        if number is not None and not 1 <= number <= count:
+            raise ValueError(f"coarse class {c}: cannot make {number} clusters of {count} samples")
+    return numbers
 
 
 @dataclass(frozen=True)
@@ -141,57 +191,3 @@ def _global_index(n_local: int, group: Group, like: Tensor) -> Tensor:
     lengths[rank] = n_local
     lengths = sum_over_ranks(lengths, group)
     return torch.arange(n_local, device=like.device) + lengths[:rank].sum()
-
-
-def _owners(counts: Sequence[int], numbers: Sequence[int | None], group: Group) -> np.ndarray:
-    """(C,) the rank that clusters each coarse class: the largest n·k to the least loaded rank."""
-    _, size = rank_and_size(group)
-    work = np.array([n * (k or MOST_CLUSTERS) for n, k in zip(counts, numbers, strict=True)])
-    load = np.zeros(size)
-    owners = np.zeros(len(counts), dtype=np.int64)
-    for c in np.argsort(-work, kind="stable"):
-        owners[c] = load.argmin()
-        load[owners[c]] += work[c]
-    return owners
-
-
-def _side_by_side(
-    work: Callable[[int], ClassClusters], classes: Sequence[int], device: torch.device
-) -> list[ClassClusters]:
-    """``work`` for each class, one thread a class and no threads inside.
-
-    The kernels are too short to share out: threads that wait for one another are slower than one.
-    """
-    threads = 1 if device.type == "cuda" else max(min(torch.get_num_threads(), len(classes)), 1)
-    with (
-        threadpool_limits(1),
-        ThreadPoolExecutor(threads, initializer=threadpool_limits, initargs=(1,)) as pool,
-    ):
-        return list(pool.map(work, classes))
-
-
-def _of_all_ranks(
-    find: Callable[[], list[ClassClusters]], group: Group
-) -> tuple[ClassClusters, ...]:
-    """What ``find`` gives on each rank, in the order of coarse classes, the same on every rank.
-
-    Raises:
-        Exception: on every rank where ``find`` fails on one: that rank's own error there, a
-            ValueError with its message elsewhere.
-    """
-    if group is None:
-        return tuple(find())
-    mine: list[ClassClusters] = []
-    failure: Exception | None = None
-    try:
-        mine = find()
-    except Exception as error:
-        failure = error
-    parts = gather_objects((mine, "" if failure is None else repr(failure)), group)
-    if failure is not None:
-        raise failure
-    for rank, (_, said) in enumerate(parts):
-        if said:
-            raise ValueError(f"rank {rank} could not cluster its coarse classes: {said}")
-    everyone = [found for part, _ in parts for found in part]
-    return tuple(sorted(everyone, key=lambda found: found.coarse))

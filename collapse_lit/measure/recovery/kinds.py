@@ -18,7 +18,7 @@ from torch import Tensor
 
 from collapse_lit.measure.clustering import FloatArray
 from collapse_lit.measure.distributed import Group, sum_over_ranks
-from collapse_lit.measure.linalg import principal_axes, scatter
+from collapse_lit.measure.linalg import principal_axes, scatter_matrix
 from collapse_lit.measure.recovery.registry import Registry
 
 ROWS_AT_A_TIME = 2048  # float64 copies of so many rows stay in a processor's cache
@@ -69,7 +69,7 @@ class ClassResiduals:
         axis for every sixteen samples. The largest entry of each axis is positive, so that any
         sharding gives the same axes.
         """
-        total = scatter(self.blocks(), like=self.features)
+        total = scatter_matrix(self.blocks(), like=self.features)
         covariance = sum_over_ranks(total, self.group) / max(self.count, 1)
         allowed = max(self.count // SAMPLES_PER_AXIS, 1)
         variances, axes = principal_axes(covariance, min(rank, allowed))

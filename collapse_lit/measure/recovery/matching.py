@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
+from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 from torch import Tensor
 
+from collapse_lit.measure.clustering import IdArray
 from collapse_lit.measure.distributed import Group, sum_over_ranks
-
-FloatArray = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -83,8 +83,9 @@ def match_clusters(
         row, column = linear_sum_assignment(block, maximize=True)
         cluster_to_fine[rows[row]] = columns[column]
         acc_of_coarse[c] = block[row, column].sum() / block.sum()
-        nmi.append(_normalised_mutual_information(block))
-        ari.append(_adjusted_rand_index(block))
+        pairs = _as_labels(block)
+        nmi.append(normalized_mutual_info_score(*pairs))
+        ari.append(adjusted_rand_score(*pairs))
 
     matched = np.flatnonzero(cluster_to_fine >= 0)
     hits = np.zeros(num_fine)
@@ -191,30 +192,7 @@ def _contingency(
     return counts[:-1].reshape(num_clusters, num_fine).cpu()
 
 
-def _normalised_mutual_information(counts: NDArray[np.int64]) -> float:
-    """Mutual information over the mean of the two entropies; 1 if both are constant."""
-    p = counts / counts.sum()
-    rows, columns = p.sum(axis=1), p.sum(axis=0)
-    mean_entropy = (_entropy(rows) + _entropy(columns)) / 2
-    if mean_entropy == 0:
-        return 1.0
-    mutual = _entropy(rows) + _entropy(columns) - _entropy(p.ravel())
-    return float(max(mutual, 0.0) / mean_entropy)
-
-
-def _entropy(p: FloatArray) -> float:
-    p = p[p > 0]
-    return float(-(p * np.log(p)).sum())
-
-
-def _adjusted_rand_index(counts: NDArray[np.int64]) -> float:
-    """Adjusted Rand index (Hubert & Arabie 1985) from a contingency table."""
-
-    def pairs(n: NDArray[np.int64]) -> float:
-        return float((n.astype(np.float64) * (n - 1) / 2).sum())
-
-    together = pairs(counts)
-    rows, columns = pairs(counts.sum(axis=1)), pairs(counts.sum(axis=0))
-    expected = rows * columns / max(pairs(counts.sum()[None]), 1.0)
-    best = (rows + columns) / 2
-    return 1.0 if best == expected else (together - expected) / (best - expected)
+def _as_labels(counts: NDArray[np.int64]) -> tuple[IdArray, IdArray]:
+    """Labels (N,) and (N,) that a contingency table counts, for scikit-learn."""
+    rows, columns = np.indices(counts.shape)
+    return np.repeat(rows, counts.ravel()), np.repeat(columns, counts.ravel())

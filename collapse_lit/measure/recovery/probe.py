@@ -19,8 +19,8 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from collapse_lit.measure.distributed import Group, max_over_ranks, sum_over_ranks
-from collapse_lit.measure.linalg import principal_axes, scatter
-from collapse_lit.measure.recovery.spaces import class_means
+from collapse_lit.measure.linalg import principal_axes, scatter_matrix
+from collapse_lit.measure.recovery.spaces import counts_and_means
 
 PENALTY = 1e-3  # mean cross-entropy + PENALTY / 2 * variance of the logits
 ROWS_AT_A_TIME = 4096  # float32 products of so many rows are summed in float64
@@ -138,12 +138,12 @@ def _whiten(
     Near collapse the first is orders of magnitude smaller and would drown in the rounding of the
     second; apart, float32 products of class-centred residuals keep all its digits.
     """
-    counts, means = class_means(features, targets, num_classes, group)  # (K,), (K, d)
+    counts, means = counts_and_means(features, targets, num_classes, group)  # (K,), (K, d)
     residuals = (features - means.to(features.dtype)[targets]).float()  # (n_local, d)
     shares = (counts / counts.sum()).double()
     mean = shares @ means
     between = (means - mean) * shares.sqrt()[:, None]
-    within = scatter(residuals.split(ROWS_AT_A_TIME), like=mean)
+    within = scatter_matrix(residuals.split(ROWS_AT_A_TIME), like=mean)
     within = sum_over_ranks(within, group) / counts.sum()
     variance, axes = principal_axes(within + between.T @ between)
     keep = variance > NOISE_FLOOR * variance[0]

@@ -105,7 +105,7 @@ def _unknown(name: str) -> str:
     )
 
 
-def class_means(
+def counts_and_means(
     features: Tensor, coarse: Tensor, num_coarse: int, group: Group, *, unit: bool = False
 ) -> tuple[Tensor, Tensor]:
     """Samples (C,) and mean feature (C, d) of each coarse class over all ranks, in float64."""
@@ -142,7 +142,7 @@ def coordinates(
         (n_local, r) float32 of unit total variance per column on average; columns beyond the
         rank of a class are zero.
     """
-    counts, means = class_means(features, coarse, num_coarse, group, unit=space.unit)
+    counts, means = counts_and_means(features, coarse, num_coarse, group, unit=space.unit)
     kind, d = space.coordinates, features.shape[1]
     width = min(space.rank or kind.rank or d, d)
     result = torch.zeros(len(features), width, device=features.device)

@@ -22,7 +22,7 @@ from collapse_lit.measure.clustering import FloatArray, IdArray, kmeans
 VALLEY = 0.01  # p-value from which on there is no valley to speak of
 CELLS = ((160, 4), (80, 2), (0, 1))  # of a cluster with so many samples in a half, or more
 LEAST = 10  # samples of a cluster in a half, and of the two cells of a line
-SPLITS = 3  # into halves, each of which says where for the other
+HALVINGS = 3  # into halves, each of which says where for the other
 MOST = 20_000  # samples that are looked at
 SHRINKAGE = 0.1  # of the covariance within clusters to a multiple of the identity
 WINDOW = 0.125  # half the width of a window; the line goes from 0 to 1
@@ -51,7 +51,7 @@ def valleys(points: FloatArray, ids: IdArray, k: int, seed: int) -> Points:
     some = rng.permutation(len(ids))[:MOST]
     x, y = points[some].astype(np.float64), ids[some]
     tested = []
-    for _ in range(SPLITS):
+    for _ in range(HALVINGS):
         order = rng.permutation(len(y))
         halves = order[: len(y) // 2], order[len(y) // 2 :]
         for say, count in (halves, halves[::-1]):

@@ -1,0 +1,66 @@
+"""Which rank and thread clusters which coarse class; no feature passes here."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import torch
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+from collapse_lit.measure.distributed import Group, gather_objects, rank_and_size
+from collapse_lit.measure.recovery.clusters import ClassClusters
+from collapse_lit.measure.recovery.one_class import MOST_CLUSTERS
+
+
+def owners(counts: Sequence[int], numbers: Sequence[int | None], group: Group) -> np.ndarray:
+    """(C,) the rank that clusters each coarse class: the largest n·k to the least loaded rank."""
+    _, size = rank_and_size(group)
+    work = np.array([n * (k or MOST_CLUSTERS) for n, k in zip(counts, numbers, strict=True)])
+    load = np.zeros(size)
+    owners = np.zeros(len(counts), dtype=np.int64)
+    for c in np.argsort(-work, kind="stable"):
+        owners[c] = load.argmin()
+        load[owners[c]] += work[c]
+    return owners
+
+
+def side_by_side(
+    work: Callable[[int], ClassClusters], classes: Sequence[int], device: torch.device
+) -> list[ClassClusters]:
+    """``work`` for each class, one thread a class and no threads inside.
+
+    The kernels are too short to share out: threads that wait for one another are slower than one.
+    """
+    threads = 1 if device.type == "cuda" else max(min(torch.get_num_threads(), len(classes)), 1)
+    with (
+        threadpool_limits(1),
+        ThreadPoolExecutor(threads, initializer=threadpool_limits, initargs=(1,)) as pool,
+    ):
+        return list(pool.map(work, classes))
+
+
+def of_all_ranks(
+    find: Callable[[], list[ClassClusters]], group: Group
+) -> tuple[ClassClusters, ...]:
+    """What ``find`` gives on each rank, in the order of coarse classes, the same on every rank.
+
+    Raises:
+        Exception: on every rank where ``find`` fails on one: that rank's own error there, a
+            ValueError with its message elsewhere.
+    """
+    if group is None:
+        return tuple(find())
+    mine: list[ClassClusters] = []
+    failure: Exception | None = None
+    try:
+        mine = find()
+    except Exception as error:
+        failure = error
+    parts = gather_objects((mine, "" if failure is None else repr(failure)), group)
+    if failure is not None:
+        raise failure
+    for rank, (_, said) in enumerate(parts):
+        if said:
+            raise ValueError(f"rank {rank} could not cluster its coarse classes: {said}")
+    everyone = [found for part, _ in parts for found in part]
+    return tuple(sorted(everyone, key=lambda found: found.coarse))
