@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from collapse_lit.errors import UserError
+from collapse_lit.measure.precision import full_float32
 from collapse_lit.reading.activations import LastLayer
 from collapse_lit.reading.batches import Batch, take_apart
 from collapse_lit.reading.layers import Captured, Recorder, find_layer
@@ -91,6 +92,7 @@ class Features:
         return torch.cat([self.features, *(self.further[view] for view in views)])
 
 
+@full_float32()
 @torch.no_grad()
 def extract_features(
     model: nn.Module,

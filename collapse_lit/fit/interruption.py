@@ -14,6 +14,7 @@ import lightning as L
 from lightning.pytorch.plugins.environments import LightningEnvironment
 
 from collapse_lit.errors import EXIT_INTERRUPTED, EXIT_STOPPED
+from collapse_lit.fit.vote import Vote
 
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 NAMES = {signal.SIGINT: "Ctrl-C"}  # as its sender knows it
@@ -56,7 +57,9 @@ class StopOnSignal(L.Callback):
     once.
 
     Lightning's own handlers are replaced: in them, each rank starts a collective wherever the
-    signal finds it, which can leave all of them waiting.
+    signal finds it, which can leave all of them waiting. Its broadcast before each batch, which
+    makes the host wait for the device, goes with them. Between ranks the decision travels on the
+    CPU beside the training (:class:`Vote`), so that it comes one batch later.
     """
 
     def __init__(self) -> None:
@@ -65,6 +68,7 @@ class StopOnSignal(L.Callback):
         self._is_global_zero = True
         self._ending_an_epoch = False
         self._handlers_before: dict[signal.Signals, Any] = {}
+        self._vote = Vote()
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """Bind the life of a rank that Lightning has started to that of rank 0, which did it."""
@@ -76,6 +80,9 @@ class StopOnSignal(L.Callback):
         """Take the signals over; Lightning registers its own handlers after ``on_fit_start``."""
         self.done, self._is_global_zero = trainer.current_epoch, trainer.is_global_zero
         self._take_over(self._note)
+        loop = trainer.fit_loop.epoch_loop
+        loop._broadcast_sigterm_tensor = lambda: None  # type: ignore[method-assign]  # has no news
+        self._vote = Vote(trainer.world_size)
 
     def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """End at once where a network is measured only: Lightning itself would not end at all."""
@@ -96,8 +103,7 @@ class StopOnSignal(L.Callback):
             RunStopped: One was.
         """
         self.done, self._ending_an_epoch = trainer.current_epoch, False
-        asked = self.received is not None
-        if trainer.strategy.reduce_boolean_decision(asked, all=False):
+        if self._vote.cast(self.received is not None):
             if trainer.is_global_zero:
                 by = _name(self.received) if self.received else "a signal to another rank"
                 print(
@@ -111,6 +117,10 @@ class StopOnSignal(L.Callback):
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """From here to the next batch a signal waits, which Ctrl-C says."""
         self._ending_an_epoch = True
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Let no vote be under way when the ranks part."""
+        self._vote.close()
 
     def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """Give the signals back."""

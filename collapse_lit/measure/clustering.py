@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from types import ModuleType
 from typing import Any
 
@@ -18,6 +19,7 @@ ITERATIONS = 20  # at most
 SETTLED = 1e-6  # relative change of the objective that ends it sooner; nearly all of it is noise
 FIRST_ITERATIONS = 4  # of restarts: all take these, the best goes on
 POINTS_AT_FIRST = 1000  # a cluster, for the first iterations of restarts
+GPU_SCRATCH = 256 * 2**20  # bytes of device memory for Faiss's intermediate results
 SMALLEST_SHARE = 0.02  # of an even share: a cluster below it is an outlier, not a class
 
 
@@ -198,7 +200,18 @@ def _flat_index(faiss: ModuleType, r: int, device: torch.device | None) -> Any:
         return faiss.IndexFlatL2(r)
     config = faiss.GpuIndexFlatConfig()
     config.device = torch.cuda.current_device() if device.index is None else device.index
-    return faiss.GpuIndexFlatL2(faiss.StandardGpuResources(), r, config)
+    return faiss.GpuIndexFlatL2(_gpu_resources(config.device), r, config)
+
+
+@cache
+def _gpu_resources(device: int) -> Any:
+    """Faiss's scratch memory, streams and handles on a device: one set a process.
+
+    Faiss takes up to 1.5 GiB with the first index of a set, so the size is set before.
+    """
+    resources = load_faiss().StandardGpuResources()
+    resources.setTempMemory(GPU_SCRATCH)
+    return resources
 
 
 def load_faiss() -> ModuleType:

@@ -53,7 +53,10 @@ class Muon(torch.optim.SGD):
                 loss = closure()
         for filters in self.param_groups[1]["params"]:
             if filters.grad is not None:
-                history = self.state[filters].setdefault("history", torch.zeros_like(filters))
+                state = self.state[filters]
+                if "history" not in state:
+                    state["history"] = torch.zeros_like(filters)
+                history = state["history"]
                 history.mul_(FILTER_MOMENTUM).add_(filters.grad)
                 towards = filters.grad.add(history, alpha=FILTER_MOMENTUM)
                 filters.grad = orthogonalise(towards.flatten(1)).view_as(filters)

@@ -18,6 +18,7 @@ from collapse_lit.measure.collapse.statistics import (
     within_class,
 )
 from collapse_lit.measure.distributed import Group
+from collapse_lit.measure.precision import full_float32
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +42,7 @@ class HierarchicalCollapse:
 
 
 @torch.no_grad()
+@full_float32()
 def neural_collapse(
     features: Tensor,
     labels: Tensor,
@@ -143,6 +145,7 @@ def neural_collapse(
 
 
 @torch.no_grad()
+@full_float32()
 def hierarchical_collapse(
     features: Tensor,
     fine: Tensor,

@@ -16,12 +16,14 @@ from collapse_lit.measure.distributed import (
     rank_and_size,
     sum_over_ranks,
 )
+from collapse_lit.measure.precision import full_float32
 from collapse_lit.measure.recovery.clusters import ClassClusters, Recovery
 from collapse_lit.measure.recovery.one_class import ClassPoints, cluster_class
 from collapse_lit.measure.recovery.sharing import of_all_ranks, owners, side_by_side
 from collapse_lit.measure.recovery.spaces import Space, coordinates, laid_out, spaces_to_try
 
 
+@full_float32()
 def recover(
     features: Tensor,
     coarse: Tensor,

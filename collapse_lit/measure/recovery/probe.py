@@ -20,6 +20,7 @@ from torch.nn.functional import cross_entropy
 
 from collapse_lit.measure.distributed import Group, max_over_ranks, sum_over_ranks
 from collapse_lit.measure.linalg import principal_axes, scatter_matrix
+from collapse_lit.measure.precision import full_float32
 from collapse_lit.measure.recovery.spaces import counts_and_means
 
 PENALTY = 1e-3  # mean cross-entropy + PENALTY / 2 * variance of the logits
@@ -57,6 +58,7 @@ class Probe:
         return logits.argmax(dim=1)
 
 
+@full_float32()
 def fit_probe(features: Tensor, targets: Tensor, num_classes: int, *, group: Group = None) -> Probe:
     """Multinomial logistic regression to convergence, on all ranks' features together.
 
