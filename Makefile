@@ -14,7 +14,8 @@ SBATCH_ARGS ?=
 VENV := .venv
 BIN  := $(VENV)/bin
 # faiss-gpu where there is an NVIDIA GPU, else faiss-cpu: they install the same module, never both.
-FAISS := $(shell nvidia-smi -L >/dev/null 2>&1 && echo gpu || echo cpu)
+# A login node without a GPU sets up for nodes that have one with `make setup FAISS=gpu`.
+FAISS ?= $(shell nvidia-smi -L >/dev/null 2>&1 && echo gpu || echo cpu)
 
 SLURM = $(shell sinfo --noheader >/dev/null 2>&1 && echo yes)
 ARRAY = mkdir -p runs; sbatch --array=0-8 --ntasks-per-node=$(DEVICES) $(SBATCH_ARGS) configs/cluster/job.sbatch

@@ -21,7 +21,7 @@ from collapse_lit.fit.interruption import StopOnSignal
 from collapse_lit.fit.launchers import cluster_environment, join_processes
 from collapse_lit.fit.pictures import RunPictures
 from collapse_lit.fit.precision import avoid_slow_precision
-from collapse_lit.fit.preflight import check_clusters, check_length
+from collapse_lit.fit.preflight import check_clusters, check_length, warn_of_unused_gpu
 from collapse_lit.fit.progress import progress_callback
 from collapse_lit.fit.recorder import RunRecorder
 from collapse_lit.fit.resumption import Resumption
@@ -150,6 +150,7 @@ class FitCLI(LightningCLI):
         check_length(self.config.trainer)
         join_processes(self.config.trainer)
         avoid_slow_precision(self.config.trainer, self.arguments)
+        warn_of_unused_gpu(self.config.trainer)
         if not self.config.trainer.fast_dev_run:
             self.run_directory.create()
             if rank_zero_only.rank == 0:  # type: ignore[attr-defined]

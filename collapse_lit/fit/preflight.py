@@ -1,6 +1,11 @@
 """What can be known to be impossible before the first batch."""
 
+import shutil
+import subprocess
+
+import torch
 from jsonargparse import Namespace
+from lightning.pytorch.utilities import rank_zero_warn
 
 from collapse_lit.callbacks.cluster_numbers import check_class_sizes
 from collapse_lit.callbacks.recovery import RecoveryMonitor
@@ -37,4 +42,28 @@ def check_length(trainer: Namespace) -> None:
         raise UserError(
             "trainer.max_epochs=-1: the learning rate follows the length of training; say how "
             "many epochs, or trainer.max_steps"
+        )
+
+
+def warn_of_unused_gpu(trainer: Namespace) -> None:
+    """Say that the machine has an NVIDIA GPU which this PyTorch cannot use.
+
+    Lightning says that it trains on the CPU, and not why.
+    """
+    if trainer.accelerator != "auto" or torch.accelerator.is_available():
+        return
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return
+    listed = subprocess.run([program, "-L"], capture_output=True, text=True, check=False)
+    if listed.returncode == 0 and listed.stdout.strip():
+        built = torch.version.cuda
+        why = (
+            f"its driver may be too old for CUDA {built}, which this PyTorch was built for"
+            if built
+            else "this PyTorch was built for the CPU alone"
+        )
+        rank_zero_warn(
+            f"This machine has an NVIDIA GPU and training does not use it: {why}. "
+            "--trainer.accelerator cpu leaves this warning out."
         )

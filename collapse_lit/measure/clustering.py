@@ -215,12 +215,17 @@ def _gpu_resources(device: int) -> Any:
 
 
 def load_faiss() -> ModuleType:
-    """Faiss, imported when it is first needed: its OpenMP does not like a fork after it."""
+    """Faiss, imported when it is first needed: its OpenMP does not like a fork after it.
+
+    Raises:
+        ImportError: There is none, or it lacks a library of its own; the message says what to do.
+    """
     try:
         import faiss
-    except ImportError as error:
+    except (ImportError, RuntimeError, OSError) as error:  # faiss-gpu without CUDA's libraries
         raise ImportError(
             'recovery needs faiss: pip install "collapse-lit[cpu]", '
             'or "collapse-lit[gpu]" on a machine with an NVIDIA GPU'
+            f" (import faiss: {error})"
         ) from error
     return faiss
