@@ -20,14 +20,17 @@ FAISS ?= $(shell nvidia-smi -L >/dev/null 2>&1 && echo gpu || echo cpu)
 SLURM = $(shell sinfo --noheader >/dev/null 2>&1 && echo yes)
 ARRAY = mkdir -p runs; sbatch --array=0-8 --ntasks-per-node=$(DEVICES) $(SBATCH_ARGS) configs/cluster/job.sbatch
 
-.PHONY: help setup train resume controls grid submit report watch test lint format bench results clean
+.PHONY: help setup train resume controls grid submit report watch test lint format bench results docs build clean
 
 help:  ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@awk -F':.*## ' '/^##@ /{printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
-	@echo '  EXPERIMENT=NAME  which configs/NAME.yaml to train      (default: quickstart)'
-	@echo '  RUN=NAME         which runs/NAME to write and continue (default: the experiment)'
-	@echo '  ARGS="..."       anything else, such as ARGS="--trainer.max_epochs=5"'
+	@echo 'Variables'
+	@echo '  EXPERIMENT=NAME    which configs/NAME.yaml to train      (default: quickstart)'
+	@echo '  RUN=NAME           which runs/NAME to write and continue (default: the experiment)'
+	@echo '  ARGS="..."         anything else, such as ARGS="--trainer.max_epochs=5"'
+
+##@ Start
 
 setup: $(VENV)/.installed  ## create .venv with the package and its tools
 
@@ -42,6 +45,7 @@ train: setup  ## train EXPERIMENT into runs/RUN; the same command again continue
 resume: setup  ## continue runs/RUN with the configuration it was started with
 	$(BIN)/collapse-lit fit --config runs/$(RUN)/config.yaml --run_dir runs/$(RUN) $(ARGS)
 
+##@ Several runs
 controls: RUN = $(EXPERIMENT)-controls
 controls: setup  ## run EXPERIMENT beside its controls: one table, one figure, in runs/EXPERIMENT-controls
 	$(BIN)/collapse-lit controls --config configs/$(EXPERIMENT).yaml --run_dir runs/$(RUN) $(ARGS)
@@ -56,12 +60,14 @@ submit: setup  ## submit EXPERIMENT to SLURM: NODES=1 DEVICES=1; it requeues its
 	  $(BIN)/collapse-lit fit --config configs/$(EXPERIMENT).yaml --run_dir runs/$(RUN) \
 	  --trainer.num_nodes $(NODES) --trainer.devices $(DEVICES) $(ARGS)
 
+##@ Look at runs
 report: setup  ## rebuild figures and report.html of runs/RUN
 	$(BIN)/collapse-lit report runs/$(RUN) $(ARGS)
 
 watch: setup  ## watch runs/RUN live in the terminal, with W&B's own viewer
 	cd runs/$(RUN) && $(CURDIR)/$(BIN)/wandb leet $(ARGS)
 
+##@ Work on the package
 test: setup  ## run the test suite (CPU, no network)
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
 
@@ -95,5 +101,23 @@ results: setup  ## rebuild results/README.md with its figures from results/runs,
 	$(BIN)/python results/build.py $(ARGS)
 	$(BIN)/python -m collapse_lit.report.metrics_page > docs/metrics.md
 
-clean:  ## remove the virtual environment and caches; runs/ and data/ stay
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache build *.egg-info
+docs: $(VENV)/.docs  ## build the site into site/; a broken link is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build $(ARGS)
+
+$(VENV)/.docs: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	@touch $@
+
+build: setup  ## build wheel and source archive into dist/
+	$(BIN)/python -m build --outdir dist .
+
+.PHONY: test-wheel
+test-wheel:  ## install the wheel into an empty environment and use it; PYTHON=python3.12
+	bash .ci/wheel $(PYTHON)
+
+.PHONY: test-lowest
+test-lowest:  ## test the measures with the oldest versions that pyproject.toml allows
+	bash .ci/lowest $(PYTHON)
+
+clean:  ## remove environments, caches and builds; runs/ and data/ stay
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache build dist site *.egg-info

@@ -1,4 +1,4 @@
-"""What the README promises must be there."""
+"""What the README and the pages of docs/ promise must be there."""
 
 import os
 import re
@@ -12,6 +12,8 @@ from collapse_lit.tracking.run_directory import RunDirectory
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+ALL = "\n".join(page.read_text() for page in PAGES)
 
 
 def planned(*arguments: str) -> str:
@@ -39,8 +41,8 @@ def test_make_train_does_what_it_says(tmp_path: Path) -> None:
     arguments += ["--run_dir", str(tmp_path / "quickstart"), "--trainer.max_epochs", "1"]
     assert main([*arguments, "--wandb.mode", "offline", "--trainer.accelerator", "cpu"]) == 0
     run = RunDirectory(tmp_path / "quickstart")
-    section = README.split("## Where results go")[1].split("##")[0]
-    promised = re.findall(r"`([^`]+)`", "".join(re.findall(r"^\| (.*?) \|", section, re.M)))
+    page = (ROOT / "docs/run_directory.md").read_text()
+    promised = re.findall(r"`([^`]+)`", "".join(re.findall(r"^\| (.*?) \|", page, re.M)))
     assert len(promised) >= 9
     for name in promised:
         pattern = name.replace("NNN", "*") if "last" not in name else name
@@ -58,21 +60,22 @@ def test_make_test_runs_the_suite() -> None:
 
 
 def test_every_target_and_experiment_named_exists() -> None:
-    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    named = set(re.findall(r"(?:`|^)make ([a-z]+)", README, re.MULTILINE))
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = set(re.findall(r"(?:`|^)make ([a-z-]+)", ALL, re.MULTILINE))
     assert {"train", "test", "help", "resume", "watch", "report"} <= named <= targets
-    for experiment in re.findall(r"EXPERIMENT=(\w+)", README):
+    for experiment in re.findall(r"EXPERIMENT=(\w+)", ALL):
         assert (ROOT / "configs" / f"{experiment}.yaml").exists()
 
 
-def test_every_link_within_the_repository_leads_somewhere() -> None:
-    links = [link for link in re.findall(r"\]\(([^)]+)\)", README) if "://" not in link]
-    assert links
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_within_the_repository_leads_somewhere(page: Path) -> None:
+    links = [link for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text()) if "://" not in link]
     for link in links:
         file, _, heading = link.partition("#")
-        assert (ROOT / file).exists(), link
+        target = (page.parent / file).resolve() if file else page
+        assert target.exists(), link
         if heading:
-            assert heading in headings(ROOT / file), link
+            assert heading in headings(target), link
 
 
 def headings(page: Path) -> set[str]:
@@ -85,7 +88,7 @@ def test_every_option_named_exists(capsys) -> None:
     with pytest.raises(SystemExit):
         main(["fit", "--help.trainer"])
     known = capsys.readouterr().out
-    for option in set(re.findall(r"--[a-z]+\.[a-z_]+", README)):
+    for option in set(re.findall(r"(?<!\w)--[a-z]+\.[a-z_]+", ALL)):
         assert option in known, option
 
 

@@ -21,33 +21,41 @@ def test_the_page_of_results_says_what_its_runs_say(tmp_path: Path) -> None:
     assert {path.name for path in (copy / "figures").iterdir()} == pictures
 
 
-COLUMNS = {  # of the front page's table: the runs whose mean each column shows
-    "fast": ("fast/mod", "fast/mod1", "fast/mod2"),
-    "resnet/mod": ("resnet/mod",),
-    "resnet/on": ("resnet/on",),
-    "terminal": ("terminal/mod",),
+ROWS = {  # of the front page's table: the runs whose mean each row shows
+    "`fast`": ("fast/mod", "fast/mod1", "fast/mod2"),
+    "`resnet/mod`": ("resnet/mod",),
+    "`resnet/on`": ("resnet/on",),
+    "`terminal`": ("terminal/mod",),
 }
-ROWS = {
-    "coarse accuracy, train": "train/acc_coarse",
-    "NC1 by trace quotient, train": "collapse/nc1_trace",
-    "**fine classes recovered, test**": "recovery/clp_test",
-    "ceiling: probe on true fine labels": "recovery/probe_test",
-    "k-means on raw features, train": "recovery/acc_raw",
+COLUMNS = {
+    "NC1 by trace": "collapse/nc1_trace",
+    "k-means on raw features": "recovery/acc_raw",
+    "**recovered, test**": "recovery/clp_test",
+    "ceiling": "recovery/probe_test",
 }
 
 
 @pytest.mark.parametrize("title", ROWS)
 def test_the_front_page_says_what_the_runs_say(title: str) -> None:
     """Each cell is the mean over its runs, to the digits that it shows, and its spread."""
-    page = (RESULTS.parent / "README.md").read_text()
-    line = next(line for line in page.splitlines() if line.startswith(f"| {title} |"))
-    for cell, runs in zip(line.split("|")[3:7], COLUMNS.values(), strict=True):
-        summaries = [json.loads((RESULTS / "runs" / r / "summary.json").read_text()) for r in runs]
-        values = [summary[ROWS[title]] for summary in summaries]
-        shown, *spread = re.findall(r"\d*\.\d+", cell)
+    lines = (RESULTS.parent / "README.md").read_text().splitlines()
+    heads = _cells(next(line for line in lines if "**recovered, test**" in line))
+    shown_in = dict(zip(heads, _cells(next(line for line in lines if title in line)), strict=True))
+    summaries = [
+        json.loads((RESULTS / "runs" / r / "summary.json").read_text()) for r in ROWS[title]
+    ]
+    assert shown_in["n"] == str(len(summaries))
+    for head, key in COLUMNS.items():
+        values = [summary[key] for summary in summaries]
+        shown, *spread = re.findall(r"\d*\.\d+", shown_in[head])
         assert float(shown) == pytest.approx(mean(values), abs=0.5001 * 10 ** -_decimals(shown))
+        assert len(spread) == (len(values) > 1), "a spread wherever there are several runs"
         for std in spread:
             assert float(std) == pytest.approx(stdev(values), abs=0.5001 * 10 ** -_decimals(std))
+
+
+def _cells(row: str) -> list[str]:
+    return [cell.strip() for cell in row.strip("|").split("|")]
 
 
 def _decimals(number: str) -> int:

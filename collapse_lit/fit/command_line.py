@@ -1,7 +1,5 @@
 """The command line of ``collapse-lit fit``: everything that a configuration asks for, built."""
 
-import logging
-import warnings
 from argparse import SUPPRESS, ArgumentError
 from collections.abc import Sequence
 from typing import Any
@@ -22,7 +20,8 @@ from collapse_lit.fit.launchers import cluster_environment, join_processes
 from collapse_lit.fit.pictures import RunPictures
 from collapse_lit.fit.precision import avoid_slow_precision
 from collapse_lit.fit.preflight import check_clusters, check_length, warn_of_unused_gpu
-from collapse_lit.fit.progress import progress_callback
+from collapse_lit.fit.progress import NetworkSize, progress_callback
+from collapse_lit.fit.quiet import quiet_lightning
 from collapse_lit.fit.recorder import RunRecorder
 from collapse_lit.fit.resumption import Resumption
 from collapse_lit.fit.seeding import EpochSeed
@@ -64,7 +63,7 @@ def command_line(arguments: Sequence[str]) -> "FitCLI":
     Raises:
         UserError: The configuration, the data or the run directory cannot be used.
     """
-    _quiet_lightning()
+    quiet_lightning()
     asked = ["--help" if argument == ALL_HELP else argument for argument in arguments]
     try:
         return FitCLI(
@@ -187,6 +186,7 @@ class FitCLI(LightningCLI):
             Resumption(),
             EpochSeed(self.config.seed_everything),
             *([] if asked.enable_progress_bar is False else [progress]),
+            *([] if asked.enable_model_summary is False else [NetworkSize()]),
             *([] if asked.fast_dev_run else [self.recorder]),
             *([] if asked.fast_dev_run else [RunPictures(run)]),
         ]
@@ -232,13 +232,3 @@ class FitCLI(LightningCLI):
     def _defaults(self) -> dict[str, Any]:
         unset = self.parser.get_defaults()
         return yaml.safe_load(self.parser.dump(unset, skip_unset=False, skip_validation=True))
-
-
-def _quiet_lightning() -> None:
-    """Leave out what Lightning says at every start and a user can do nothing about."""
-    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(
-        lambda record: "Tip: For seamless" not in record.getMessage()
-    )
-    warnings.filterwarnings("ignore", message=".*LeafSpec.* is deprecated")
-    warnings.filterwarnings("ignore", message=".*smaller than the logging interval")
-    warnings.filterwarnings("ignore", message="Precision .* is not supported by the model summary")

@@ -4,7 +4,7 @@ import sys
 from typing import Any
 
 import lightning as L
-from lightning.pytorch.callbacks import Checkpoint, RichProgressBar
+from lightning.pytorch.callbacks import Checkpoint, ModelSummary, RichProgressBar
 
 from collapse_lit.callbacks.monitor import monitors_of
 from collapse_lit.metrics import LOSS, columns
@@ -28,6 +28,16 @@ class MeasuredBar(RichProgressBar):
         return shown
 
 
+class NetworkSize(ModelSummary):
+    """One line in place of Lightning's table, whose FLOPs and modes are of no use here."""
+
+    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Print the number of parameters on rank 0."""
+        count = sum(p.numel() for p in pl_module.parameters())
+        if trainer.is_global_zero:
+            print(f"The network has {count:,} parameters.", flush=True)
+
+
 class EpochLines(Checkpoint):
     """Prints the epoch's loss and what was measured in it, after all monitors have measured."""
 
@@ -36,9 +46,10 @@ class EpochLines(Checkpoint):
         values = epoch_values(trainer)
         shown = columns("progress")
         found = [f"{name} {values[key]:.4g}" for key, name in shown.items() if key in values]
+        epoch = trainer.current_epoch
         if trainer.is_global_zero:
             print(
-                f"epoch {trainer.current_epoch:>3} of {trainer.max_epochs}  {'  '.join(found)}",
+                f"epoch {epoch:>3} ({epoch + 1} of {trainer.max_epochs})  {'  '.join(found)}",
                 flush=True,
             )
 

@@ -5,12 +5,16 @@ from collapse_lit.metrics import METRICS
 PAGE = """\
 # What is measured
 
-Each measured epoch is a line of `history.jsonl` and a point in W&B, under these keys.
-`collapse/…` is of training features and coarse labels. `collapse_test/…` is the same of the test
-set, `collapse_fine/…` the same of the training set's fine labels, and `collapse_layers/PATH/nc1` of
-another layer. Definitions and sources stand in the docstrings of `neural_collapse` and
-`score_recovery`. This page is written by `make results`, from
-[metrics.py](../collapse_lit/metrics.py).
+Each measured epoch is a line of `history.jsonl` and a point in W&B, under these keys:
+
+- `collapse/…` measures the training features by their coarse labels.
+- `collapse_test/…` measures the test features by their coarse labels.
+- `collapse_fine/…` measures the training features by their fine labels.
+- `collapse_layers/PATH/nc1` measures another layer.
+
+The docstrings of `neural_collapse` and `score_recovery` have definitions and sources.
+[Conventions](conventions.md) compares them with other code.
+`make results` writes this page from [metrics.py](../collapse_lit/metrics.py).
 
 | key | meaning | better | unit |
 |---|---|---|---|

@@ -1,0 +1,33 @@
+"""What a run says last, in the terminal."""
+
+from io import StringIO
+from pathlib import Path
+
+from example_run import write_run
+from rich.console import Console
+
+from collapse_lit.report.terminal import print_summary, what_was_seen
+
+
+def last_words(run) -> str:
+    said = StringIO()
+    print_summary(run, Console(file=said, width=200))
+    return said.getvalue()
+
+
+def test_a_run_ends_with_what_was_seen_and_what_to_do_next(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    said = last_words(run)
+    assert "NC1 went from 1.0000 to 0.7290." in said
+    assert "60% (train)" in said
+    assert "88% of the test images, random clusters for 50%" in said
+    assert f"collapse-lit discover --run {run.path} --out {run.path / 'found'}" in said
+
+
+def test_a_run_without_fine_labels_claims_nothing(tmp_path: Path) -> None:
+    assert "random clusters" not in last_words(write_run(tmp_path / "run", told=False))
+
+
+def test_an_untrained_network_went_nowhere() -> None:
+    row = {"epoch": 0, "collapse/nc1": 1.0, "recovery/clp_test": 0.3, "recovery/floor": 0.2}
+    assert "NC1" not in what_was_seen(row, row)
