@@ -100,8 +100,10 @@ class Augmentation:
             if not self.hole:
                 return images
             # Centres lie anywhere in the image, so holes may reach over its border, as published.
-            size = torch.tensor(images.shape[2:], device=device)
-            top, left = (place[:, index] * size[:, None]).long() - self.hole // 2
+            # Sizes stay numbers of the host: a copy to the device would wait for it in each batch.
+            down, across = place[:, index]
+            top = (down * images.shape[2]).long() - self.hole // 2
+            left = (across * images.shape[3]).long() - self.hole // 2
             return cut_hole(images, self.hole, top, left)
 
         return augment

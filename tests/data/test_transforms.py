@@ -114,3 +114,14 @@ def test_normalised_training_set_has_mean_zero_and_deviation_one():
     assert normalised[:, 0].mean().item() == pytest.approx(0, abs=1e-5)
     assert normalised[:, 0].std(correction=0).item() == pytest.approx(1, abs=1e-5)
     assert normalised[:, 1].abs().max().item() < 1e-5
+
+
+def test_no_batch_copies_numbers_to_its_device(monkeypatch) -> None:
+    """Such a copy makes the host wait for a GPU; indexing and arithmetic do not."""
+    images = torch.zeros(6, 3, 8, 10, dtype=torch.uint8)
+    augment = Augmentation(pad=1, flip=True, hole=4).draw(6, 0, 0, torch.device("cpu"))
+    expected = augment(images, torch.arange(6))
+    for name in ("tensor", "as_tensor", "from_numpy"):
+        monkeypatch.setattr(torch, name, None)
+    assert augment(images, torch.arange(6)).equal(expected)
+    assert (expected != 0).flatten(1).any(1).all()  # a hole in each image
