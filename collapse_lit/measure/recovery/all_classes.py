@@ -17,10 +17,17 @@ from collapse_lit.measure.distributed import (
     rank_and_size,
     sum_over_ranks,
 )
+from collapse_lit.measure.recovery.choice import MOST_CLUSTERS
 from collapse_lit.measure.recovery.clusters import ClassClusters, Recovery
 from collapse_lit.measure.recovery.inputs import clusters_per_class, count_samples
-from collapse_lit.measure.recovery.one_class import MOST_CLUSTERS, ClassPoints, cluster_class
-from collapse_lit.measure.recovery.spaces import Space, coordinates, laid_out, spaces_to_try
+from collapse_lit.measure.recovery.one_class import ClassPoints, cluster_class
+from collapse_lit.measure.recovery.spaces import (
+    Space,
+    coordinates,
+    laid_out,
+    point_one_way,
+    spaces_to_try,
+)
 
 
 def recover(
@@ -91,12 +98,14 @@ class Gathered:
         coarse: (N,) int64.
         points: (N, Σ r) float32, the coordinates in each space, side by side.
         widths: number of coordinates in each space.
+        one_way: (C,) bool, classes that the unit- spaces are offered to; None for all.
     """
 
     index: Tensor
     coarse: Tensor
     points: Tensor
     widths: dict[Space, int]
+    one_way: Tensor | None
 
     def of_class(self, c: int, seed: int) -> ClassPoints:
         """The samples of one coarse class, in each space as it is clustered there."""
@@ -105,6 +114,7 @@ class Gathered:
         points = {
             space: laid_out(part, space, seed).numpy()
             for space, part in zip(self.widths, parts, strict=True)
+            if self.one_way is None or self.one_way[c] or not space.unit
         }
         return ClassPoints(c, self.index[rows], points)
 
@@ -123,6 +133,8 @@ def _gather(
         ValueError: a sample id occurs twice; on every rank.
     """
     found = {space: coordinates(features, coarse, num_coarse, space, group) for space in spaces}
+    choice = any(space.unit for space in spaces) and not all(space.unit for space in spaces)
+    one_way = point_one_way(features, coarse, num_coarse, group) if choice else None
     points = concat_over_ranks(torch.cat(list(found.values()), dim=1), group).cpu()
     labels = concat_over_ranks(torch.stack([index, coarse], dim=1), group).cpu()
     index, coarse = labels.T.contiguous()  # (N,) each
@@ -131,7 +143,8 @@ def _gather(
         index, coarse, points = index[order], coarse[order], points[order]
     if (index[1:] == index[:-1]).any():
         raise ValueError("a sample id occurs twice in index: was the data padded?")
-    return Gathered(index, coarse, points, {space: f.shape[1] for space, f in found.items()})
+    widths = {space: f.shape[1] for space, f in found.items()}
+    return Gathered(index, coarse, points, widths, one_way)
 
 
 def _global_index(n_local: int, group: Group, like: Tensor) -> Tensor:
