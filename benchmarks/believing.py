@@ -1,21 +1,28 @@
-"""When clusters are believed: false alarms on single shapes, power on planted clusters.
+"""When clusters are believed: false alarms on single shapes, power, calibration, real classes.
 
-Three markdown tables. In how many of the draws of a family does ``k="auto"`` see more than one
-cluster, and are two clusters that were asked for called distinct, though there is one shape; the
-same for two planted clusters; and what is said of pairs of real classes with ``--features FILE``
-(an .npz of ``train_features`` and ``train_fine``).
+Markdown tables. In how many of the draws of a family does ``k="auto"`` see more than one cluster,
+and are two clusters that were asked for called distinct, though there is one shape? The same for
+two planted clusters, with how far confidence is a probability. With ``--features FILE`` (an .npz of
+``train_features`` and ``train_fine``): what is said of pairs of real classes and of single ones,
+and what other methods reach.
 
-    python benchmarks/believing.py [--draws 20] [--features FILE.npz]
+    python benchmarks/believing.py [--draws 20] [--features FILE.npz ...] [--only real]
 """
 
 import argparse
 from collections.abc import Callable
+from itertools import pairwise, product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from sklearn.cluster import KMeans
+from sklearn.decomposition import PCA
+from sklearn.mixture import GaussianMixture
+from torch import Tensor
 
-from collapse_lit.measure import match_clusters, recover
+from collapse_lit.measure import Matching, Recovery, match_clusters, recover
 
 Draw = Callable[[np.random.Generator], np.ndarray]
 N, D = 1000, 32
@@ -25,8 +32,10 @@ def _noise(rng: np.random.Generator, d: int = D, n: int = N) -> np.ndarray:
     return rng.normal(size=(n, d))
 
 
-def _arc(rng: np.random.Generator, degrees: float, radius: float, d: int = D) -> np.ndarray:
-    x, t = _noise(rng, d), np.deg2rad(rng.uniform(0, degrees, N))
+def _arc(
+    rng: np.random.Generator, degrees: float, radius: float, d: int = D, n: int = N
+) -> np.ndarray:
+    x, t = _noise(rng, d, n), np.deg2rad(rng.uniform(0, degrees, n))
     x[:, 0] += radius * np.cos(t)
     x[:, 1] += radius * np.sin(t)
     return x
@@ -38,15 +47,15 @@ def _line(rng: np.random.Generator, length: float, d: int) -> np.ndarray:
     return x
 
 
-def _relu(rng: np.random.Generator, inner: int, shift: float, d: int) -> np.ndarray:
-    return np.maximum(_noise(rng, inner) @ rng.normal(size=(inner, d)) - shift, 0)
+def _relu(rng: np.random.Generator, inner: int, shift: float, d: int, n: int = N) -> np.ndarray:
+    return np.maximum(_noise(rng, inner, n) @ rng.normal(size=(inner, d)) - shift, 0)
 
 
-def _roll(rng: np.random.Generator) -> np.ndarray:
-    x, t = _noise(rng) * 0.5, rng.uniform(1.5, 4.5, N) * np.pi
+def _roll(rng: np.random.Generator, n: int = N) -> np.ndarray:
+    x, t = _noise(rng, n=n) * 0.5, rng.uniform(1.5, 4.5, n) * np.pi
     x[:, 0] += t * np.cos(t)
     x[:, 1] += t * np.sin(t)
-    x[:, 2] += rng.uniform(0, 20, N)
+    x[:, 2] += rng.uniform(0, 20, n)
     return x
 
 
@@ -83,15 +92,24 @@ SHAPES: dict[str, Draw] = {  # one shape each; a name with "Gaussian" in it is o
     "ReLU(Wz), z 16-d, d = 128": lambda rng: _relu(rng, 16, 0, 128),
     "brightness": _brightness,
     "one column 300 times as wide": lambda rng: _noise(rng) * np.r_[300, np.ones(D - 1)],
+    "Gaussian, d = 4": lambda rng: _noise(rng, 4),
+    "Gaussian, d = 512": lambda rng: _noise(rng, 512),
+    "half circle, radius 6, n = 5000": lambda rng: _arc(rng, 180, 6, n=5000),
+    "swiss roll, n = 5000": lambda rng: _roll(rng, 5000),
+    "ReLU(Wz − 1), z 8-d, n = 5000": lambda rng: _relu(rng, 8, 1, D, 5000),
 }
 PLANTED = {  # distance of two Gaussians in standard deviations, and the share of the smaller one
     "3 σ, half": (3.0, 0.5),
     "4 σ, half": (4.0, 0.5),
     "6 σ, half": (6.0, 0.5),
+    "4 σ, a tenth": (4.0, 0.1),
     "6 σ, a tenth": (6.0, 0.1),
     "8 σ, a tenth": (8.0, 0.1),
     "12 σ, a hundredth": (12.0, 0.01),
 }
+
+
+PLANTED_SIZES = (1000, 5000)
 
 
 def shapes(draws: int) -> None:
@@ -102,65 +120,129 @@ def shapes(draws: int) -> None:
         several, distinct = 0, 0
         for seed in range(draws):
             x = torch.from_numpy(draw(np.random.default_rng(seed))).float()
-            coarse = torch.zeros(N, dtype=torch.int64)
+            coarse = torch.zeros(len(x), dtype=torch.int64)
             several += recover(x, coarse, "auto", seed=seed).k[0] > 1
             distinct += recover(x, coarse, 2, seed=seed).classes[0].distinct
         print(f"| {name} | {several} | {distinct} |", flush=True)
 
 
 def planted(draws: int) -> None:
-    """How often two planted clusters are seen, and what is said where two are asked for."""
-    print(f"\n| planted, n = {N}, d = {D} | auto says 2, of {draws} | k = 2: distinct | accuracy |")
-    print("|---|---:|---:|---:|")
-    for name, (distance, share) in PLANTED.items():
-        two, distinct, right = 0, 0, []
+    """How often two planted clusters are seen, what is said of them, and how probable."""
+    stated: list[np.ndarray] = []
+    right: list[np.ndarray] = []
+    print(
+        f"\n| planted, d = {D} | n | auto says 2, of {draws} | k = 2: distinct | macro accuracy |"
+    )
+    print("|---|---:|---:|---:|---:|")
+    for (name, (distance, share)), n in product(PLANTED.items(), PLANTED_SIZES):
+        two, distinct, macro = 0, 0, []
         for seed in range(draws):
             rng = np.random.default_rng(seed)
-            fine = (rng.uniform(size=N) < share).astype(np.int64)
-            x = _noise(rng)
+            fine = (rng.uniform(size=n) < share).astype(np.int64)
+            x = _noise(rng, n=n)
             x[:, 0] += distance * fine
-            features, coarse = torch.from_numpy(x).float(), torch.zeros(N, dtype=torch.int64)
+            features, coarse = torch.from_numpy(x).float(), torch.zeros(n, dtype=torch.int64)
             two += recover(features, coarse, "auto", seed=seed).k[0] == 2
             found = recover(features, coarse, 2, seed=seed)
             distinct += found.classes[0].distinct
-            labels, one = torch.from_numpy(fine), torch.zeros(2, dtype=torch.int64)
-            right.append(match_clusters(found.ids, labels, found.cluster_to_coarse, one).acc)
-        print(f"| {name} | {two} | {distinct} | {np.mean(right):.3f} |", flush=True)
+            matched = _matched(found, torch.from_numpy(fine))
+            macro.append(matched.acc_macro)
+            stated.append(found.confidence.numpy())
+            right.append((matched.cluster_to_fine[found.ids] == torch.from_numpy(fine)).numpy())
+        print(f"| {name} | {n} | {two} | {distinct} | {np.mean(macro):.3f} |", flush=True)
+    calibration("planted sets", np.concatenate(stated), np.concatenate(right))
+
+
+def calibration(what: str, stated: np.ndarray, right: np.ndarray) -> None:
+    """How often samples are right whose cluster is stated to be so probable."""
+    print(f"\n| confidence, {what} | samples | mean confidence | right |\n|---|---:|---:|---:|")
+    for low, high in pairwise((0, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.01)):
+        inside = (stated >= low) & (stated < high)
+        if inside.any():
+            name = f"{low} to {min(high, 1)}"
+            print(f"| {name} | {inside.sum()} | {stated[inside].mean():.3f} | ", end="")
+            print(f"{right[inside].mean():.3f} |")
+    tenths = np.minimum((10 * stated).astype(int), 9)
+    error = sum(abs(stated[tenths == t].sum() - right[tenths == t].sum()) for t in range(10)) / len(
+        stated
+    )
+    print(f"\nExpected calibration error (ten bins), {what}: {error:.4f}")
 
 
 def real(path: Path) -> None:
-    """What is said of pairs of real classes, and of each class alone."""
+    """What is said of pairs of real classes, and of each class alone; and what others reach."""
     with np.load(path) as arrays:
         features = torch.from_numpy(arrays["train_features"])
         fine = torch.from_numpy(arrays["train_fine"].astype(np.int64))
     pairs = int(fine.max() + 1) // 2
     found, auto = (recover(features, fine % pairs, k) for k in (2, "auto"))
+    matched = _matched(found, fine, pairs)
     print(
-        "\n| two true classes | separation | stability | valley, p | distinct | accuracy | auto |"
+        f"\n| two true classes, {path.stem} | separation | stability | valley, p | distinct "
+        "| accuracy | auto |"
     )
     print("|---|---:|---:|---:|---|---:|---:|")
-    for c, number in zip(found.classes, auto.k, strict=True):
-        truth = (fine[c.index] >= pairs).long()
-        same = float((c.ids == truth).float().mean())
+    for c, number, accuracy in zip(found.classes, auto.k, matched.acc_of_coarse, strict=True):
         print(
             f"| {c.coarse} + {c.coarse + pairs} | {c.separation:.2f} | {c.stability:.2f} "
-            f"| {max(c.valleys):.4f} | {'yes' if c.distinct else 'no'} | {max(same, 1 - same):.3f} "
+            f"| {max(c.valleys):.4f} | {'yes' if c.distinct else 'no'} | {accuracy:.3f} "
             f"| {number} |"
         )
+    right = (matched.cluster_to_fine[found.ids] == fine).numpy()
+    calibration(path.stem, found.confidence.numpy(), right)
     alone = recover(features, fine, "auto").k
-    print(f"\nEach class alone, auto: {', '.join(map(str, alone))}")
+    print(f"\nEach class alone, auto: {', '.join(map(str, alone))}", flush=True)
+    baselines(path.stem, features, fine, pairs, matched.acc)
+
+
+def baselines(what: str, features: Tensor, fine: Tensor, pairs: int, ours: float) -> None:
+    """Accuracy inside coarse classes of what four lines of scikit-learn do."""
+    print(f"\n| method, {what} | accuracy inside coarse classes |\n|---|---:|")
+    print(f"| `recover` | {ours:.3f} |")
+    methods: dict[str, Callable[[int], Any]] = {
+        "16 whitened axes, k-means": lambda seed: KMeans(2, n_init=10, random_state=seed),
+        "32 whitened axes, k-means": lambda seed: KMeans(2, n_init=10, random_state=seed),
+        "32 whitened axes, mixture, free covariances": lambda seed: GaussianMixture(
+            2, random_state=seed
+        ),
+        "raw, k-means": lambda seed: KMeans(2, n_init=10, random_state=seed),
+    }
+    for name, method in methods.items():
+        seeds = range(4) if "mixture" in name else range(1)
+        accuracies = []
+        for seed in seeds:
+            right = 0.0
+            for c in range(pairs):
+                mine = fine % pairs == c
+                x = features[mine].numpy()
+                axes = 0 if name.startswith("raw") else int(name[:2])
+                x = PCA(axes, whiten=True).fit_transform(x) if axes else x
+                same = (method(seed).fit_predict(x) == (fine[mine] >= pairs).numpy()).sum()
+                right += max(same, len(x) - same)
+            accuracies.append(right / int((fine < 2 * pairs).sum()))
+        shown = ", ".join(f"{accuracy:.3f}" for accuracy in accuracies)
+        print(f"| {name}{', seeds 0 to 3' if len(seeds) > 1 else ''} | {shown} |", flush=True)
+
+
+def _matched(found: Recovery, fine: Tensor, pairs: int = 1) -> Matching:
+    coarse_of_fine = torch.arange(2 * pairs) % pairs
+    return match_clusters(found.ids, fine, found.cluster_to_coarse, coarse_of_fine)
 
 
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--draws", type=int, default=20)
-    parser.add_argument("--features", type=Path)
+    parser.add_argument("--features", type=Path, nargs="*", default=[])
+    parser.add_argument("--only", choices=("shapes", "planted", "real"))
     options = parser.parse_args()
-    shapes(options.draws)
-    planted(options.draws)
-    if options.features is not None:
-        real(options.features)
+    torch.set_num_threads(1)
+    if options.only in (None, "shapes"):
+        shapes(options.draws)
+    if options.only in (None, "planted"):
+        planted(options.draws)
+    for path in options.features:
+        real(path)
 
 
 if __name__ == "__main__":

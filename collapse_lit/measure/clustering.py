@@ -130,7 +130,7 @@ def whitened(points: FloatArray) -> FloatArray:
     return np.ascontiguousarray(centred @ ((axes / scales) @ axes.T), dtype=np.float32)
 
 
-def separation(points: FloatArray, ids: IdArray, k: int) -> float:
+def separation(points: FloatArray, ids: IdArray, k: int, *, equal: bool = True) -> float:
     """How much better k separate clusters describe whitened points than one Gaussian does.
 
     The gain of the classification likelihood of k Gaussians with one common covariance and equal
@@ -144,6 +144,8 @@ def separation(points: FloatArray, ids: IdArray, k: int) -> float:
         points: (n, r) whitened: centred, unit covariance.
         ids: (n,) cluster ids.
         k: number of clusters.
+        equal: whether shares are taken as equal; else as they are, for clusters that are known not
+            to be a few outliers.
 
     Returns:
         Nats per sample. 0 for k = 1; about −0.19 for the best split in two of an unstructured
@@ -153,13 +155,14 @@ def separation(points: FloatArray, ids: IdArray, k: int) -> float:
         return 0.0
     n, r = points.shape
     shares = np.bincount(ids, minlength=k) / n
-    if shares.min() < SMALLEST_SHARE / k:
+    if shares.min() < (SMALLEST_SHARE / k if equal else 1 / n):
         return -np.inf
     weighted = cluster_means(points, ids, k).astype(np.float64) * np.sqrt(shares)[:, None]
     between = np.linalg.svd(weighted, compute_uv=False)[: k - 1] ** 2  # λ of each axis
     gain = -0.5 * np.log(1 - between.clip(0, 1 - 1e-6)).sum()
     price = (k - 1) * (r + 1) / 2 * np.log(n) / n
-    return float(gain - np.log(k) - price)
+    disorder = np.log(k) if equal else -(shares * np.log(shares)).sum()
+    return float(gain - disorder - price)
 
 
 def cluster_means(points: FloatArray, ids: IdArray, k: int) -> FloatArray:

@@ -6,7 +6,10 @@ import torch
 from scipy.linalg import eigh, get_blas_funcs
 from torch import Tensor
 
+from collapse_lit.measure.threads import with_one_blas_thread
 
+
+@with_one_blas_thread
 def scatter_matrix(blocks: Iterable[Tensor], like: Tensor) -> Tensor:
     """Σ blockᵀ block over blocks of rows (B, d): float64 (d, d), each product in its block's dtype.
 
@@ -30,6 +33,7 @@ def scatter_matrix(blocks: Iterable[Tensor], like: Tensor) -> Tensor:
     return total + total.triu(1).T
 
 
+@with_one_blas_thread
 def principal_axes(matrix: Tensor, rank: int | None = None) -> tuple[Tensor, Tensor]:
     """The largest eigenvalues (r,) of a symmetric matrix (d, d), falling, and their axes (d, r).
 
@@ -46,3 +50,21 @@ def principal_axes(matrix: Tensor, rank: int | None = None) -> tuple[Tensor, Ten
     values, axes = eigh(matrix.cpu().numpy(), subset_by_index=wanted, driver="evr")
     values, axes = torch.from_numpy(values), torch.from_numpy(axes)
     return values.flip(0).to(matrix.device), axes.flip(1).to(matrix.device)
+
+
+def gram_axes(rows: Tensor, rank: int) -> tuple[Tensor, Tensor]:
+    """As :func:`principal_axes` of ``rowsᵀ rows``, by way of the smaller ``rows rowsᵀ``.
+
+    Args:
+        rows: (n, d) float64, n < d.
+        rank: how many, at most n. Axes of zero eigenvalues are zero.
+    """
+    values, vectors = principal_axes(_product(rows, rows.T), rank)
+    axes = _product(rows.T, vectors)  # (d, r), each of length √λ
+    lengths = axes.norm(dim=0)
+    return values, axes / torch.where(lengths > 0, lengths, 1.0)
+
+
+@with_one_blas_thread
+def _product(a: Tensor, b: Tensor) -> Tensor:
+    return a @ b

@@ -18,7 +18,7 @@ from collapse_lit.measure.clustering import (
 )
 from collapse_lit.measure.recovery import candidate
 from collapse_lit.measure.recovery import graph_cut as graph
-from collapse_lit.measure.recovery.graph_cut import graph_coordinates, search
+from collapse_lit.measure.recovery.graph_cut import Found, Start, graph_coordinates, search
 from collapse_lit.measure.recovery.mixture import mixture_posterior
 from collapse_lit.measure.recovery.spaces import Space, coordinates, laid_out
 
@@ -63,7 +63,7 @@ def test_a_cut_of_the_graph_finds_what_restarts_at_full_rank_do_not():
     points[:, 17] += 5 * truth
     points = whitened(points)
     restarts = kmeans(points, 2, seed=0, restarts=10)
-    found = search(points, 2, seed=0)[0]
+    found = search(points, 2, seed=0).ids
     assert separation(points, found, 2) > separation(points, restarts, 2)
     assert adjusted_rand_score(truth, found) > 0.9
 
@@ -75,7 +75,7 @@ def test_a_cut_of_the_graph_finds_clusters_of_any_size_beside_outliers(sizes):
     truth = np.repeat(np.arange(len(sizes)), sizes)
     points = means[truth] + rng.normal(size=(len(truth), 12))
     points[:3] += 60  # far from all others: the cheapest cut of all
-    found = search(whitened(points.astype(np.float32), rank=12), len(sizes), seed=0)[0]
+    found = search(whitened(points.astype(np.float32), rank=12), len(sizes), seed=0).ids
     assert adjusted_rand_score(truth[3:], found[3:]) > 0.97
 
 
@@ -104,7 +104,7 @@ def test_neighbours_are_the_nearest_others():
 @pytest.mark.parametrize("n", [2, 3, 5, 7])
 def test_a_handful_of_points_has_clusters_too(n):
     points = np.arange(n, dtype=np.float32)[:, None] - (n - 1) / 2
-    assert set(search(points, 2, seed=0)[0]) == {0, 1}
+    assert set(search(points, 2, seed=0).ids) == {0, 1}
 
 
 def test_even_clusters_are_taken_unless_others_are_clearly_better_separated(monkeypatch):
@@ -117,11 +117,11 @@ def test_even_clusters_are_taken_unless_others_are_clearly_better_separated(monk
     monkeypatch.setattr(graph, "kmeans", lambda x, *_, **__: uneven if x.shape[1] == 2 else even)
     gap = separation(points, uneven, 2) - separation(points, even, 2)
     assert 0 < gap < 0.03
-    assert adjusted_rand_score(even, search(points, 2, seed=0)[0]) > 0.99
-    assert adjusted_rand_score(uneven, search(points, 2, seed=0, even=False)[0]) > 0.99
+    assert adjusted_rand_score(even, search(points, 2, seed=0).ids) > 0.99
+    assert adjusted_rand_score(uneven, search(points, 2, seed=0, start=Start.ANY).ids) > 0.99
     monkeypatch.setattr(graph, "CLEARLY", gap / 2)
-    assert adjusted_rand_score(uneven, search(points, 2, seed=0)[0]) > 0.99
-    assert adjusted_rand_score(even, search(points, 2, seed=0, even=True)[0]) > 0.99
+    assert adjusted_rand_score(uneven, search(points, 2, seed=0).ids) > 0.99
+    assert adjusted_rand_score(even, search(points, 2, seed=0, start=Start.EVEN).ids) > 0.99
 
 
 def test_small_classes_fall_apart_in_their_leading_axes(monkeypatch):
@@ -133,26 +133,28 @@ def test_small_classes_fall_apart_in_their_leading_axes(monkeypatch):
         points = rng.normal(size=(400, 32))
         points[:, 5] = 2 * truth - 1 + 0.3 * rng.normal(size=400)
         points = whitened((points * 0.8 ** np.arange(32)).astype(np.float32))
-        return adjusted_rand_score(truth, search(points, 2, seed=0)[0])
+        return adjusted_rand_score(truth, search(points, 2, seed=0).ids)
 
     assert min(map(agreement, range(4))) > 0.95
     monkeypatch.setattr(graph, "LEADING_AXES", 32)
     assert min(map(agreement, range(4))) < 0.5
 
 
-@pytest.mark.parametrize("even", [True, False])
-def test_halves_take_the_start_that_was_taken_on_all_samples(monkeypatch, even):
+@pytest.mark.parametrize("taken", [Start.EVEN, Start.ANY])
+def test_halves_take_the_start_that_was_taken_on_all_samples(monkeypatch, taken):
     # left to choose, a half of these would cut along the other axis
     points = np.random.default_rng(0).normal(size=(4000, 2)).astype(np.float32)
 
-    def along_an_axis(some, *_, even=None, **__):
-        chosen = (len(some) == 4000) == taken if even is None else even
-        return (some[:, 0 if chosen else 1] > 0).astype(np.int64), chosen
+    other = Start.ANY if taken is Start.EVEN else Start.EVEN
 
-    taken = even
+    def along_an_axis(some, *_, start=None, **__):
+        chosen = (taken if len(some) == 4000 else other) if start is None else start
+        ids = (some[:, 0 if chosen is taken else 1] > 0).astype(np.int64)
+        return Found(ids, chosen)
+
     monkeypatch.setattr(candidate, "search", along_an_axis)
     found = candidate.candidate_of(Space.parse("white2/kmeans"), points, 2, 0, None)
-    assert found.even == even
+    assert found.start is taken
     for posterior in candidate.cluster_halves(found, 0, None).posteriors:
         assert adjusted_rand_score(found.ids, posterior.argmax(axis=1)) > 0.9
 
@@ -167,7 +169,7 @@ def test_separation_knows_gaussians_from_clusters():
 
     points, _ = gaussians(k=3)
     points = whitened(points)
-    scores = {k: separation(points, search(points, k, seed=0)[0], k) for k in range(2, 7)}
+    scores = {k: separation(points, search(points, k, seed=0).ids, k) for k in range(2, 7)}
     assert scores[3] > 0
     assert max(scores, key=scores.get) == 3
 

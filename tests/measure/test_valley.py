@@ -8,7 +8,7 @@ import torch
 from scipy.stats import binom
 
 from collapse_lit.measure import recover
-from collapse_lit.measure.recovery.valley import VALLEY, _valley_on, valleys
+from collapse_lit.measure.recovery.valley import DEPTH, VALLEY, p_of_counts, valleys
 
 ONE = torch.zeros(1000, dtype=torch.int64)
 
@@ -39,21 +39,35 @@ SHAPES: dict[str, Callable[[np.random.Generator], np.ndarray]] = {
     "low-rank ReLU": lambda rng: np.maximum(noise(rng, 8) @ rng.normal(size=(8, 32)) - 1, 0),
     "axes that shrink": decaying,
     "one wide column": wide_column,
+    "circle": lambda rng: circle(rng),
 }
 
 
-def test_the_p_value_by_hand() -> None:
-    # one half says: peaks at 0 and 1, a valley at 0.5. The other half has 9, 2 and 12 there.
-    say = np.r_[np.zeros(20), np.ones(20)]
-    count = np.r_[np.zeros(9), np.full(2, 0.5), np.ones(12)]
-    assert _valley_on(say, count) == pytest.approx(binom.cdf(2, 11, 0.5))
-    filled = np.r_[np.zeros(9), np.full(9, 0.5), np.ones(12)]
-    assert _valley_on(say, filled) > 0.5
+def circle(rng: np.random.Generator) -> np.ndarray:
+    x, t = noise(rng, 32), rng.uniform(0, 2 * np.pi, 1000)
+    x[:, 0] += 6 * np.cos(t)
+    x[:, 1] += 6 * np.sin(t)
+    return x
+
+
+def judged(x: np.ndarray, ids: np.ndarray, k: int):
+    """Valleys around known clusters, with two random halves."""
+    order = np.random.default_rng(0).permutation(len(x))
+    halves = (order[: len(x) // 2], order[len(x) // 2 :])
+    return valleys(x.astype(np.float32), halves, (ids, ids), k, seed=0)
+
+
+def test_the_p_value_is_that_of_a_binomial_test() -> None:
+    share = DEPTH / (1 + DEPTH)
+    expected = max(binom.cdf(2, 11, share), binom.cdf(2, 14, share))
+    assert p_of_counts(9, 2, 12) == pytest.approx(expected)
+    assert p_of_counts(9, 9, 12) > 0.5
+    assert p_of_counts(0, 3, 12) == 1
 
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_one_shape_is_one(shape: str) -> None:
-    """On the code without valleys, five of these six were seen as two or more."""
+    """On the code without valleys, five of these seven were seen as two or more."""
     for seed in range(2):
         x = torch.from_numpy(SHAPES[shape](np.random.default_rng(seed))).float()
         assert recover(x, ONE, "auto", seed=seed).k == (1,)
@@ -62,23 +76,24 @@ def test_one_shape_is_one(shape: str) -> None:
         assert min(cut.valleys) > VALLEY
 
 
-@pytest.mark.parametrize(("distance", "share"), [(6, 0.5), (12, 0.5)])
-def test_two_planted_clusters_are_distinct(distance: float, share: float) -> None:
+@pytest.mark.parametrize(
+    ("distance", "share"),
+    [(4, 0.5), (6, 0.5), (6, 0.1), (12, 0.02)],
+    ids=["4 sigma", "6 sigma", "a tenth", "a fiftieth"],
+)
+def test_two_planted_clusters_are_found_and_distinct(distance: float, share: float) -> None:
+    """Equal shares turned the unequal ones down before, and half of those at 4 sigma."""
     rng = np.random.default_rng(0)
+    fine = torch.from_numpy(rng.uniform(size=1000) < share)
     x = noise(rng)
-    x[:, 0] += distance * (rng.uniform(size=1000) < share)
-    found = recover(torch.from_numpy(x).float(), ONE, "auto")
-    assert found.k == (2,)
-    assert found.classes[0].distinct
-    assert found.distinct == 1.0
-
-
-def test_a_tenth_is_distinct_though_it_is_not_even() -> None:
-    rng = np.random.default_rng(1)
-    ids = (rng.uniform(size=1000) < 0.1).astype(np.int64)
-    x = noise(rng)
-    x[:, 0] += 8 * ids
-    assert max(valleys(x.astype(np.float32), ids, 2, seed=0)) <= VALLEY
+    x[:, 0] += distance * fine.numpy()
+    features = torch.from_numpy(x).float()
+    for k in ("auto", 2):
+        found = recover(features, ONE, k)
+        assert found.k == (2,)
+        assert found.classes[0].distinct
+        right = (found.ids.bool() == fine).float().mean()
+        assert max(right, 1 - right) > 0.94
 
 
 def test_one_poor_cluster_is_not_covered_by_an_easy_split() -> None:
@@ -88,23 +103,49 @@ def test_one_poor_cluster_is_not_covered_by_an_easy_split() -> None:
     ids = np.repeat([0, 1, 2], [500, 250, 250])
     x[ids == 0, 0] += 12
     x[500:] = x[500:][np.argsort(x[500:, 1])]
-    far, *pieces = valleys(x.astype(np.float32), ids, 3, seed=0)
+    far, *pieces = judged(x, ids, 3).p
     assert far <= VALLEY
     assert min(pieces) > VALLEY
 
 
 def test_too_few_samples_tell_nothing() -> None:
     rng = np.random.default_rng(3)
-    x = noise(rng)[:12].astype(np.float32)
-    assert valleys(x, np.arange(12) % 2, 2, seed=0).tolist() == [1, 1]
-    assert valleys(x, np.zeros(12, dtype=np.int64), 1, seed=0).tolist() == [1]
-    same, ids = np.zeros((200, 3), dtype=np.float32), np.arange(200) % 2
-    assert valleys(same, ids, 2, seed=0).tolist() == [1, 1]
+    assert judged(noise(rng)[:12], np.arange(12) % 2, 2).p.tolist() == [1, 1]
+    assert judged(noise(rng)[:12], np.zeros(12, dtype=np.int64), 1).p.tolist() == [1]
+    same, ids = np.zeros((200, 3)), np.arange(200) % 2
+    assert judged(same, ids, 2).p.tolist() == [1, 1]
     same[:, 0] = ids  # two points
-    assert valleys(same, ids, 2, seed=0).max() <= VALLEY
+    assert judged(same, ids, 2).p.max() <= VALLEY
+
+
+def test_copies_of_samples_are_one_sample() -> None:
+    """Copies are nearest neighbours of each other, and hid clusters 8 standard deviations apart."""
+    rng = np.random.default_rng(5)
+    fine = np.arange(100) % 2
+    x = rng.normal(size=(100, 8))
+    x[:, 0] += 8 * fine
+    copies = torch.from_numpy(np.repeat(x, 20, axis=0)).float()
+    found = recover(copies, torch.zeros(2000, dtype=torch.int64), 2)
+    truth = torch.from_numpy(np.repeat(fine, 20)).long()
+    assert (
+        max(float((found.ids == truth).float().mean()), float((found.ids != truth).float().mean()))
+        == 1
+    )
+    unstructured = torch.from_numpy(np.repeat(rng.normal(size=(100, 8)), 20, axis=0)).float()
+    assert not recover(unstructured, torch.zeros(2000, dtype=torch.int64), 2).classes[0].distinct
+
+
+def test_clusters_are_none_of_a_sign_behind_one_huge_column() -> None:
+    rng = np.random.default_rng(6)
+    fine = np.arange(1000) % 2
+    x = noise(rng) * np.r_[300, np.ones(15)]
+    x[:, 1] += 8 * fine
+    found = recover(torch.from_numpy(x).float(), ONE, 2)
+    right = (found.ids == torch.from_numpy(fine)).float().mean()
+    assert max(right, 1 - right) > 0.99
 
 
 def test_the_same_seed_gives_the_same_numbers() -> None:
     rng = np.random.default_rng(4)
-    x, ids = noise(rng).astype(np.float32), rng.integers(0, 3, 1000)
-    assert valleys(x, ids, 3, seed=1).tolist() == valleys(x, ids, 3, seed=1).tolist()
+    x, ids = noise(rng), rng.integers(0, 3, 1000)
+    assert judged(x, ids, 3).p.tolist() == judged(x, ids, 3).p.tolist()

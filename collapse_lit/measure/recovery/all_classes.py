@@ -20,7 +20,13 @@ from collapse_lit.measure.precision import full_float32
 from collapse_lit.measure.recovery.clusters import ClassClusters, Recovery
 from collapse_lit.measure.recovery.one_class import ClassPoints, cluster_class
 from collapse_lit.measure.recovery.sharing import of_all_ranks, owners, side_by_side
-from collapse_lit.measure.recovery.spaces import Space, coordinates, laid_out, spaces_to_try
+from collapse_lit.measure.recovery.spaces import (
+    Space,
+    coordinates,
+    laid_out,
+    point_one_way,
+    spaces_to_try,
+)
 
 
 @full_float32()
@@ -143,12 +149,14 @@ class Gathered:
         coarse: (N,) int64.
         points: (N, Σ r) float32, the coordinates in each space, side by side.
         widths: number of coordinates in each space.
+        one_way: (C,) bool, classes that the unit- spaces are offered to; None for all.
     """
 
     index: Tensor
     coarse: Tensor
     points: Tensor
     widths: dict[Space, int]
+    one_way: Tensor | None
 
     def of_class(self, c: int, seed: int) -> ClassPoints:
         """The samples of one coarse class, in each space as it is clustered there."""
@@ -157,6 +165,7 @@ class Gathered:
         points = {
             space: laid_out(part, space, seed).numpy()
             for space, part in zip(self.widths, parts, strict=True)
+            if self.one_way is None or self.one_way[c] or not space.unit
         }
         return ClassPoints(c, self.index[rows], points)
 
@@ -175,6 +184,8 @@ def _gather(
         ValueError: a sample id occurs twice; on every rank.
     """
     found = {space: coordinates(features, coarse, num_coarse, space, group) for space in spaces}
+    choice = any(space.unit for space in spaces) and not all(space.unit for space in spaces)
+    one_way = point_one_way(features, coarse, num_coarse, group) if choice else None
     points = concat_over_ranks(torch.cat(list(found.values()), dim=1), group).cpu()
     labels = concat_over_ranks(torch.stack([index, coarse], dim=1), group).cpu()
     index, coarse = labels.T.contiguous()  # (N,) each
@@ -183,7 +194,8 @@ def _gather(
         index, coarse, points = index[order], coarse[order], points[order]
     if (index[1:] == index[:-1]).any():
         raise ValueError("a sample id occurs twice in index: was the data padded?")
-    return Gathered(index, coarse, points, {space: f.shape[1] for space, f in found.items()})
+    widths = {space: f.shape[1] for space, f in found.items()}
+    return Gathered(index, coarse, points, widths, one_way)
 
 
 def _global_index(n_local: int, group: Group, like: Tensor) -> Tensor:

@@ -4,11 +4,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy.optimize import linear_sum_assignment
 from sklearn.metrics import adjusted_rand_score
 
 from collapse_lit.measure.clustering import FloatArray, IdArray, kmeans, separation, whitened
 from collapse_lit.measure.recovery.clusterers import posteriors
-from collapse_lit.measure.recovery.graph_cut import search
+from collapse_lit.measure.recovery.graph_cut import Found, Start, search
+from collapse_lit.measure.recovery.lopsided import lopsided_split
 from collapse_lit.measure.recovery.spaces import Space
 
 
@@ -20,25 +22,36 @@ class Candidate:
     points: FloatArray  # (n, r)
     k: int
     ids: IdArray  # (n,)
-    even: bool  # whether the search took the optimum from even clusters
-    separation: float
+    start: Start  # of the optimum that was taken
+    separation: float  # -inf with a cluster that is nearly empty; nan where not whitened
+    own: float  # the same with the clusters' own shares in place of equal ones
+    other: Found | None = None  # the optimum that was not taken
 
 
 @dataclass(frozen=True)
 class Halves:
     """The same procedure on two random halves, each extended to all samples."""
 
-    posteriors: tuple[FloatArray, FloatArray]  # (n, k) each
+    rows: tuple[IdArray, IdArray]  # the samples of each, in random order
+    posteriors: tuple[FloatArray, FloatArray]  # (n, k) each, numbered alike
     stability: float
 
 
 def candidate_of(
-    space: Space, points: FloatArray, k: int, seed: int, device: torch.device | None
+    space: Space,
+    points: FloatArray,
+    k: int,
+    seed: int,
+    device: torch.device | None,
+    start: Start | None = None,
 ) -> Candidate:
-    """The ``k`` clusters of ``points`` (n, r), and how well they are separated."""
-    ids, even = _optimum(points, k, space, seed, device)
-    separated = separation(points, ids, k) if space.coordinates.white else float("nan")
-    return Candidate(space, points, k, ids, even, separated)
+    """The ``k`` clusters of ``points`` (n, r) from one start or the best."""
+    found = _optimum(points, k, space, seed, device, start)
+    separated, own = float("nan"), float("nan")
+    if space.coordinates.white:
+        separated = separation(points, found.ids, k)
+        own = separation(points, found.ids, k, equal=False)
+    return Candidate(space, points, k, found.ids, found.start, separated, own, found.other)
 
 
 def _optimum(
@@ -47,15 +60,17 @@ def _optimum(
     space: Space,
     seed: int,
     device: torch.device | None,
-    even: bool | None = None,
-) -> tuple[IdArray, bool]:
+    start: Start | None = None,
+) -> Found:
     """k-means clusters (n,): by the search where points are whitened, by restarts elsewhere."""
     if k == 1:
-        return np.zeros(len(points), dtype=np.int64), False
-    if space.coordinates.white:
-        return search(whitened(points), k, seed, device, even=even)
-    restarts = space.coordinates.restarts
-    return kmeans(points, k, seed, restarts=restarts, device=device), False
+        return Found(np.zeros(len(points), dtype=np.int64), Start.ANY)
+    if not space.coordinates.white:
+        restarts = space.coordinates.restarts
+        return Found(kmeans(points, k, seed, restarts=restarts, device=device), Start.ANY)
+    if start is Start.LOPSIDED:
+        return Found(lopsided_split(whitened(points)), start)
+    return search(whitened(points), k, seed, device, start=start)
 
 
 def posterior_of(candidate: Candidate, points: FloatArray, ids: IdArray, seed: int) -> FloatArray:
@@ -73,20 +88,32 @@ def cluster_halves(candidate: Candidate, seed: int, device: torch.device | None)
     n, k = len(candidate.points), candidate.k
     if k == 1:
         certain = np.ones((n, 1), dtype=np.float32)
-        return Halves((certain, certain), 1.0)
+        return Halves((np.arange(0), np.arange(0)), (certain, certain), 1.0)
     order = np.random.default_rng(seed).permutation(n)
     halves = (order[: n // 2], order[n // 2 :]) if n >= 2 * k else (order, order)
     first, second = (
         _posterior_of_half(candidate, candidate.points[np.sort(half)], seed, device)
         for half in halves
     )
+    second = aligned(second, first.argmax(axis=1))
     agreement = adjusted_rand_score(first.argmax(axis=1), second.argmax(axis=1))
-    return Halves((first, second), max(float(agreement), 0.0))
+    return Halves(halves, (first, second), max(float(agreement), 0.0))
+
+
+def aligned(posterior: FloatArray, ids: IdArray) -> FloatArray:
+    """The posterior (n, k) with its columns permuted to agree best with ``ids`` (n,)."""
+    return posterior[:, alike(posterior.argmax(axis=1), ids, posterior.shape[1])]
+
+
+def alike(ids: IdArray, others: IdArray, k: int) -> IdArray:
+    """(k,) for each cluster of ``others`` (n,), the one of ``ids`` (n,) that agrees with it."""
+    counts = np.bincount(others * k + ids, minlength=k * k).reshape(k, k)
+    return np.asarray(linear_sum_assignment(counts, maximize=True)[1])
 
 
 def _posterior_of_half(
     candidate: Candidate, half: FloatArray, seed: int, device: torch.device | None
 ) -> FloatArray:
     """(n, k) at all points: the clusters of a half (m, r) of them."""
-    ids, _ = _optimum(half, candidate.k, candidate.space, seed, device, candidate.even)
+    ids = _optimum(half, candidate.k, candidate.space, seed, device, candidate.start).ids
     return posterior_of(candidate, half, ids, seed)

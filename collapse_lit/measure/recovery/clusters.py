@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from collapse_lit.measure.recovery.choice import REPRODUCIBLE
 from collapse_lit.measure.recovery.spaces import Space
 from collapse_lit.measure.recovery.valley import VALLEY
 
@@ -54,8 +55,8 @@ class ClassClusters:
 
     @property
     def distinct(self) -> bool:
-        """Whether there are two clusters or more, and a valley of density around each."""
-        return self.k > 1 and max(self.valleys) <= VALLEY
+        """Whether there are two reproducible clusters or more, and a valley around each."""
+        return self.k > 1 and self.stability >= REPRODUCIBLE and max(self.valleys) <= VALLEY
 
     def __len__(self) -> int:
         return len(self.index)

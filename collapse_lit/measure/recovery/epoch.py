@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from collapse_lit.measure.recovery.one_class import choice_score
+from collapse_lit.measure.recovery.choice import choice_score
 from collapse_lit.metrics import SEPARATION, SILHOUETTE, SPACE, STABILITY, TEST_ACCURACY
 
 

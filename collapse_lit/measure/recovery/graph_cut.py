@@ -5,7 +5,8 @@ but random starts do not reach it: the direction that separates is lost among th
 cut through the graph of nearest neighbours passes where points are sparse, whichever way that is.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from enum import Enum
 from functools import cached_property
 
 import numpy as np
@@ -34,14 +35,36 @@ CLEARLY = 0.03  # nats by which another optimum has to be better separated than 
 TOLERANCE = 1e-4  # relative, of the eigenvalues: to start from, clusters need be no better
 
 
+class Start(Enum):
+    """What the search goes on from.
+
+    * ``EVEN``: clusters of equal size.
+    * ``ANY``: clusters of any size, or random ones.
+    * ``LOPSIDED``: a cut where a small cluster is looked for.
+    """
+
+    EVEN = "even"
+    ANY = "any"
+    LOPSIDED = "lopsided"
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """Clusters (n,), where they were started from, and the optimum that was not taken."""
+
+    ids: IdArray
+    start: Start
+    other: "Found | None" = None
+
+
 def search(
     points: FloatArray,
     k: int,
     seed: int,
     device: torch.device | None = None,
     *,
-    even: bool | None = None,
-) -> tuple[IdArray, bool]:
+    start: Start | None = None,
+) -> Found:
     """The k-means optimum of whitened points that lies closest to how they fall apart.
 
     k-means goes on from several starts: even clusters (k-means on the ranks of the coordinates in
@@ -54,20 +77,20 @@ def search(
         k: number of clusters.
         seed: seed of the random starts.
         device: where Faiss works.
-        even: whether to take an optimum from even clusters, whatever its separation, or the best
-            of the others; None to choose.
+        start: take the optimum from this one, whatever its separation; None to choose.
 
     Returns:
-        (n,) int64 cluster ids, and whether they are those from even clusters.
+        The clusters, and those that were not taken where there was a choice.
     """
     some = np.ascontiguousarray(points[:: -(-len(points) // MOST_POINTS)])
     if len(some) <= 2 * k:  # too few to have neighbours
-        return kmeans(points, k, seed, restarts=RESTARTS, device=device), False
+        return Found(kmeans(points, k, seed, restarts=RESTARTS, device=device), Start.ANY)
     starts = _Starts(points, some, k, seed, device)
-    if even is not None:
-        return (starts.from_even() if even else starts.best_of_others()), even
-    first, other = starts.from_even(), starts.best_of_others()
-    return (other, False) if starts.clearly_better(other, first) else (first, True)
+    if start is not None:
+        return Found(starts.from_even() if start is Start.EVEN else starts.best_of_others(), start)
+    even, other = Found(starts.from_even(), Start.EVEN), Found(starts.best_of_others(), Start.ANY)
+    better = starts.clearly_better(other.ids, even.ids)
+    return replace(other, other=even) if better else replace(even, other=other)
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from collapse_lit.measure.clustering import FloatArray
-from collapse_lit.measure.distributed import Group, sum_over_ranks
-from collapse_lit.measure.linalg import principal_axes, scatter_matrix
+from collapse_lit.measure.distributed import Group, concat_over_ranks, sum_over_ranks
+from collapse_lit.measure.linalg import gram_axes, principal_axes, scatter_matrix
 from collapse_lit.measure.recovery.registry import Registry
 
 ROWS_AT_A_TIME = 2048  # float64 copies of so many rows stay in a processor's cache
@@ -69,10 +69,16 @@ class ClassResiduals:
         axis for every sixteen samples. The largest entry of each axis is positive, so that any
         sharding gives the same axes.
         """
-        total = scatter_matrix(self.blocks(), like=self.features)
-        covariance = sum_over_ranks(total, self.group) / max(self.count, 1)
-        allowed = max(self.count // SAMPLES_PER_AXIS, 1)
-        variances, axes = principal_axes(covariance, min(rank, allowed))
+        wanted = min(rank, max(self.count // SAMPLES_PER_AXIS, 1))
+        if self.count < len(self.mean):  # d³ would be the cost of the d × d scatter
+            rows = concat_over_ranks(
+                torch.cat([*self.blocks(), self.mean.new_zeros(0, len(self.mean))]), self.group
+            )
+            variances, axes = gram_axes(rows / max(self.count, 1) ** 0.5, wanted)
+        else:
+            total = scatter_matrix(self.blocks(), like=self.features)
+            covariance = sum_over_ranks(total, self.group) / self.count
+            variances, axes = principal_axes(covariance, wanted)
         varies = variances > NOISE_FLOOR * variances[0].clamp(min=torch.finfo(torch.float64).tiny)
         variances, axes = variances[varies], axes[:, varies]
         largest = axes.gather(0, axes.abs().argmax(dim=0, keepdim=True))

@@ -1,4 +1,4 @@
-"""A Gaussian mixture between free and common covariances, started from given clusters."""
+"""Gaussian mixtures started from given clusters: between free and common covariances, and free."""
 
 import numpy as np
 import torch
@@ -41,6 +41,28 @@ def mixture_posterior(points: FloatArray, ids: IdArray, k: int, everywhere: Floa
         if adjusted_rand_score(ids, found.numpy()) >= REFINES:
             break
     return _log_joint(torch.from_numpy(np.ascontiguousarray(everywhere)), *model).softmax(dim=1)
+
+
+def free_posterior(points: FloatArray, ids: IdArray, k: int, everywhere: FloatArray) -> Tensor:
+    """(m, k) posteriors of a mixture with free covariances; arguments as above."""
+    x = torch.from_numpy(np.ascontiguousarray(points))
+    model, _ = _fit(x, torch.from_numpy(ids), k, 0.0)
+    return _log_joint(torch.from_numpy(np.ascontiguousarray(everywhere)), *model).softmax(dim=1)
+
+
+def free_describes_better(points: FloatArray, ids: IdArray, k: int) -> bool:
+    """Whether free covariances of the clusters (n,) describe held-out points better than shrunken.
+
+    The clusters of every other point are the model, without iterations; it takes many samples per
+    axis to say yes.
+    """
+    x, clusters = torch.from_numpy(np.ascontiguousarray(points)), torch.from_numpy(ids)
+    posterior = torch.nn.functional.one_hot(clusters[::2], k).float()
+    free, shrunken = (
+        _log_joint(x[1::2], *_maximise(x[::2], posterior, shrinkage)).logsumexp(dim=1).mean()
+        for shrinkage in (0.0, SHRINKAGES[0])
+    )
+    return bool(free > shrunken)
 
 
 def _fit(x: Tensor, ids: Tensor, k: int, shrinkage: float) -> tuple[Model, Tensor]:

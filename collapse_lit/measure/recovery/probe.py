@@ -18,8 +18,13 @@ from scipy.optimize import minimize
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from collapse_lit.measure.distributed import Group, max_over_ranks, sum_over_ranks
-from collapse_lit.measure.linalg import principal_axes, scatter_matrix
+from collapse_lit.measure.distributed import (
+    Group,
+    concat_over_ranks,
+    max_over_ranks,
+    sum_over_ranks,
+)
+from collapse_lit.measure.linalg import gram_axes, principal_axes, scatter_matrix
 from collapse_lit.measure.precision import full_float32
 from collapse_lit.measure.recovery.spaces import counts_and_means
 
@@ -58,6 +63,21 @@ class Probe:
         return logits.argmax(dim=1)
 
 
+@dataclass(frozen=True)
+class Whitened:
+    """Training features as probes see them.
+
+    Attributes:
+        mean: (d,) float64.
+        axes: (d, r) float64 from centred features to the points.
+        points: (n_local, r) float32, uncorrelated and of unit variance over all ranks.
+    """
+
+    mean: Tensor
+    axes: Tensor
+    points: Tensor
+
+
 @full_float32()
 def fit_probe(features: Tensor, targets: Tensor, num_classes: int, *, group: Group = None) -> Probe:
     """Multinomial logistic regression to convergence, on all ranks' features together.
@@ -76,10 +96,18 @@ def fit_probe(features: Tensor, targets: Tensor, num_classes: int, *, group: Gro
     Raises:
         ValueError: if shapes disagree, a target is out of range, or features are not finite.
     """
-    _check(features, targets, num_classes, group)
-    if features.dtype not in (torch.float32, torch.float64):
-        features = features.float()
-    mean, whitening, z = _whiten(features, targets, num_classes, group)  # (d,), (d, r), (n, r)
+    return fit_whitened(whiten(features, targets, num_classes, group), targets, num_classes, group)
+
+
+@full_float32()
+def fit_whitened(white: Whitened, targets: Tensor, num_classes: int, group: Group = None) -> Probe:
+    """:func:`fit_probe` on features that are whitened already: several probes can share them.
+
+    Raises:
+        ValueError: targets do not fit.
+    """
+    z = white.points
+    _check(z, targets, num_classes, group)
     count = float(sum_over_ranks(torch.tensor(float(len(z)), device=z.device), group))
     rank = z.shape[1]
 
@@ -105,8 +133,8 @@ def fit_probe(features: Tensor, targets: Tensor, num_classes: int, *, group: Gro
         options={"maxiter": 1000, "gtol": GRADIENT_TOLERANCE, "ftol": 0.0},
     )
     theta = torch.from_numpy(solution.x).to(z.device).reshape(num_classes, rank + 1)
-    weight = theta[:, :rank] @ whitening.T  # (K, d)
-    return Probe(mean, weight, theta[:, rank].clone(), float(solution.fun))
+    weight = theta[:, :rank] @ white.axes.T  # (K, d)
+    return Probe(white.mean, weight, theta[:, rank].clone(), float(solution.fun))
 
 
 def cluster_and_linear_probe(
@@ -131,27 +159,51 @@ def cluster_and_linear_probe(
     return fit_probe(features, ids, num_clusters, group=group).predict(test_features)
 
 
-def _whiten(
-    features: Tensor, targets: Tensor, num_classes: int, group: Group
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Mean (d,), map (d, r) to uncorrelated unit-variance coordinates, and those (n_local, r).
+@full_float32()
+def whiten(features: Tensor, labels: Tensor, num_classes: int, group: Group = None) -> Whitened:
+    """Features in uncorrelated coordinates of unit variance, whatever the labels.
 
-    The covariance is put together from the part within and the part between the target classes.
+    The covariance is put together from the part within and the part between the labelled classes.
     Near collapse the first is orders of magnitude smaller and would drown in the rounding of the
     second; apart, float32 products of class-centred residuals keep all its digits.
+
+    Args:
+        features: (n_local, d) floating point.
+        labels: (n_local,) int64 in 0..num_classes-1, coarse or finer.
+        num_classes: number of classes.
+        group: process group whose ranks hold the samples; ``None`` for a single process.
+
+    Raises:
+        ValueError: shapes disagree, a label is out of range, or features are not finite.
     """
-    counts, means = counts_and_means(features, targets, num_classes, group)  # (K,), (K, d)
-    residuals = (features - means.to(features.dtype)[targets]).float()  # (n_local, d)
+    _check(features, labels, num_classes, group)
+    if features.dtype not in (torch.float32, torch.float64):
+        features = features.float()
+    counts, means = counts_and_means(features, labels, num_classes, group)  # (K,), (K, d)
+    residuals = (features - means.to(features.dtype)[labels]).float()  # (n_local, d)
     shares = (counts / counts.sum()).double()
     mean = shares @ means
-    between = (means - mean) * shares.sqrt()[:, None]
-    within = scatter_matrix(residuals.split(ROWS_AT_A_TIME), like=mean)
-    within = sum_over_ranks(within, group) / counts.sum()
-    variance, axes = principal_axes(within + between.T @ between)
+    between = (means - mean) * shares.sqrt()[:, None]  # (K, d)
+    variance, axes = _total_axes(residuals, between, int(counts.sum()), group)
     keep = variance > NOISE_FLOOR * variance[0]
     whitening = axes[:, keep] / variance[keep].sqrt()
     centres = (means - mean) @ whitening  # (K, r)
-    return mean, whitening, residuals @ whitening.float() + centres.float()[targets]
+    points = residuals @ whitening.float() + centres.float()[labels]
+    return Whitened(mean, whitening, points)
+
+
+def _total_axes(
+    residuals: Tensor, between: Tensor, count: int, group: Group
+) -> tuple[Tensor, Tensor]:
+    """Variances (r,) and axes (d, r) of the total covariance of all ranks' ``count`` samples."""
+    d = residuals.shape[1]
+    if count + len(between) < d:  # d³ would be the cost of the d × d covariance
+        rows = concat_over_ranks(residuals, group).double() / count**0.5
+        rows = torch.cat([rows, between])
+        return gram_axes(rows, len(rows))
+    within = scatter_matrix(residuals.split(ROWS_AT_A_TIME), like=between)
+    within = sum_over_ranks(within, group) / count
+    return principal_axes(within + between.T @ between)
 
 
 def _check(features: Tensor, targets: Tensor, num_classes: int, group: Group) -> None:

@@ -12,7 +12,7 @@ from collapse_lit.measure.precision import full_float32
 from collapse_lit.measure.recovery.all_classes import recover
 from collapse_lit.measure.recovery.clusters import Recovery
 from collapse_lit.measure.recovery.matching import Matching, match_clusters, match_random_clusters
-from collapse_lit.measure.recovery.probe import fit_probe
+from collapse_lit.measure.recovery.probe import Whitened, fit_whitened, whiten
 
 FLOOR_DRAWS = 3  # of random clusters; each costs a probe, as much as the headline itself
 
@@ -102,7 +102,9 @@ def score_recovery(
     if test is None:
         return scores, matching.acc_of_coarse
     views = train.features if views is None else views
-    probing = _Probing(views, len(views) // max(len(train.features), 1), test, group)
+    num_views = len(views) // max(len(train.features), 1)
+    white = whiten(views, train.coarse.repeat(num_views), len(found.k), group)
+    probing = _Probing(white, num_views, test, group)
     answer, right = probing.answers(found.ids, matching.cluster_to_fine)
     inside = found.cluster_to_coarse.to(answer.device)[answer] == test.coarse
     scores["clp_test"] = mean_over_ranks(right, group)
@@ -159,13 +161,13 @@ class _Probing:
     """What all probes learn from and are asked about.
 
     Attributes:
-        views: (v·n_local, d) features to learn from: v views, all training samples in each.
+        white: (v·n_local, d) features to learn from: v views, all training samples in each.
         num_views: v.
         test: The samples asked about.
         group: Process group whose ranks hold the samples.
     """
 
-    views: Tensor
+    white: Whitened
     num_views: int
     test: LabelledFeatures
     group: Group
@@ -181,7 +183,7 @@ class _Probing:
             The answer to each test sample, (n_test,) in 0..K-1, and whether it is right.
         """
         repeated = targets.repeat(self.num_views)
-        probe = fit_probe(self.views, repeated, len(to_fine), group=self.group)
+        probe = fit_whitened(self.white, repeated, len(to_fine), self.group)
         answer = probe.predict(self.test.features)
         return answer, to_fine.to(answer.device)[answer] == self.test.fine
 

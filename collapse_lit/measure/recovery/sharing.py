@@ -8,8 +8,8 @@ import torch
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from collapse_lit.measure.distributed import Group, gather_objects, rank_and_size
+from collapse_lit.measure.recovery.choice import MOST_CLUSTERS
 from collapse_lit.measure.recovery.clusters import ClassClusters
-from collapse_lit.measure.recovery.one_class import MOST_CLUSTERS
 
 
 def owners(counts: Sequence[int], numbers: Sequence[int | None], group: Group) -> np.ndarray:

@@ -19,6 +19,7 @@ from collapse_lit.measure.recovery.kinds import (
 )
 
 CANDIDATES = ("white32/gmm", "unit-white32/gmm")  # of the choice that needs no label
+ONE_WAY = 0.5  # length of the mean of vectors of length one; 0 for all directions, 1 for one
 NAME = re.compile(r"(unit-)?([a-z][a-z_]*)([1-9]\d*)?/([a-z][a-z0-9_]*)")
 
 
@@ -118,6 +119,16 @@ def counts_and_means(
             sums[c, :d] += block.sum(dim=0)
     sums = sum_over_ranks(sums, group)
     return sums[:, d].long(), sums[:, :d] / sums[:, d:].clamp(min=1)
+
+
+def point_one_way(features: Tensor, coarse: Tensor, num_coarse: int, group: Group) -> Tensor:
+    """(C,) bool: whether the features of a coarse class point into one direction, more or less.
+
+    Where they do not, as with centred features of few dimensions or one huge column, samples on
+    either side of zero become clusters of a sign once all are scaled to length one.
+    """
+    _, means = counts_and_means(features, coarse, num_coarse, group, unit=True)
+    return means.norm(dim=1) >= ONE_WAY
 
 
 def coordinates(
