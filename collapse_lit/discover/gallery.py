@@ -89,7 +89,7 @@ def picture_of(samples: Samples, row: int) -> Image.Image | None:
         return None
     try:
         return samples.picture(row)
-    except (OSError, ValueError, Image.DecompressionBombError):
+    except Exception:  # Pillow raises many kinds for a broken file
         return None
 
 

@@ -1,7 +1,6 @@
 """``report.html`` of a discovery: what was found in each class, to look at and to name."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,25 +9,22 @@ from collapse_lit.discover.discovery import Discovery, SubClasses
 from collapse_lit.discover.gallery import Strips, picture_of
 from collapse_lit.discover.samples import Samples
 from collapse_lit.discover.terminal import VERDICTS
-from collapse_lit.pages import make_sprite
-from collapse_lit.pages import write_page as write
+from collapse_lit.pages import make_sprite, render_page
 from collapse_lit.pages.charts import Chart, scatter
 
 POINTS = 2000  # in the scatters of all classes together
 FEWEST = 40  # in one of them, where the class has as many and there are not too many classes
 
 
-def write_page(
-    path: Path,
+def discovery_page(
     summary: Mapping[str, Any],
     gallery: Sequence[Strips],
     samples: Samples,
     found: Discovery,
-) -> None:
-    """Write the page.
+) -> bytes:
+    """The content of the page.
 
     Args:
-        path: where to.
         summary: what ``clusters.json`` says.
         gallery: tiles of each cluster, in the order of their numbers.
         samples: what was looked into.
@@ -44,6 +40,7 @@ def write_page(
     values = {
         "summary": summary,
         "agreement": summary.get("agreement"),
+        "failures": summary.get("failures"),
         "gallery": gallery,
         "pictures": any(tile.jpeg for strips in gallery for tile in strips.typical),
         "verdicts": VERDICTS,
@@ -57,7 +54,7 @@ def write_page(
         ],
         "sprite": sprite,
     }
-    write(path, "collapse_lit.discover", "discovery.html.jinja", values)
+    return render_page("collapse_lit.discover", "discovery.html.jinja", values)
 
 
 def points_shown(found: Discovery, classes: SubClasses) -> np.ndarray:
