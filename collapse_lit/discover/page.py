@@ -12,6 +12,7 @@ from collapse_lit.discover.terminal import VERDICTS
 from collapse_lit.pages import make_sprite, render_page
 from collapse_lit.pages.charts import Chart, scatter
 
+FAILURES = 40  # rows of the table of failures
 POINTS = 2000  # in the scatters of all classes together
 FEWEST = 40  # in one of them, where the class has as many and there are not too many classes
 
@@ -41,6 +42,7 @@ def discovery_page(
         "summary": summary,
         "agreement": summary.get("agreement"),
         "failures": summary.get("failures"),
+        "failures_shown": FAILURES,
         "gallery": gallery,
         "pictures": any(tile.jpeg for strips in gallery for tile in strips.typical),
         "verdicts": VERDICTS,

@@ -71,10 +71,11 @@ class TrainedRun:
         """The samples of the split, with the fine labels that the run's data have."""
         found, logits = self._read(self.data.clean_dataloaders()[self.split])
         hierarchy, images = self.data.hierarchy, getattr(self.data.labelled, self.split)
+        finer = found.fine is not None and hierarchy.num_fine > hierarchy.num_coarse
         samples = make_samples(
             check_features(found.features, self.source),
             [hierarchy.coarse_names[c] for c in found.coarse.tolist()],
-            None if found.fine is None else [hierarchy.fine_names[f] for f in found.fine.tolist()],
+            [hierarchy.fine_names[f] for f in found.fine.tolist()] if finer else None,
             _paths(self.data, self.split),
             picture=images.picture if images.has_pictures else None,
             origin=self.origin,
