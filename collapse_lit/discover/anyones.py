@@ -10,7 +10,7 @@ from torch import nn
 
 from collapse_lit.discover.discovery import Discovery, discover
 from collapse_lit.discover.folder import DiscoveryFolder
-from collapse_lit.discover.heads import OUTPUT, Logits, Pool, classifying_layer, prepared
+from collapse_lit.discover.heads import OUTPUT, Logits, Pool, Pooled, classifying_layer, prepared
 from collapse_lit.discover.predictions import of_logits
 from collapse_lit.discover.samples import Picture, make_samples
 from collapse_lit.discover.wanted import Wanted
@@ -64,7 +64,9 @@ def discover_network(
             found = extract_features(whole, _batches(loader), path, device=place)
     finally:
         if pool is not None and where != OUTPUT:
-            model.set_submodule(where, whole.get_submodule(where).layer)
+            wrapped = whole.get_submodule(where)
+            assert isinstance(wrapped, Pooled)
+            model.set_submodule(where, wrapped.layer)
     called = [str(c) for c in range(int(found.coarse.max()) + 1)] if names is None else list(names)
     if int(found.coarse.max()) >= len(called):
         raise UserError(f"names: {len(called)} of them for labels up to {int(found.coarse.max())}")

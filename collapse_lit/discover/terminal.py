@@ -5,7 +5,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from collapse_lit.pages.page import number
 
@@ -26,7 +26,9 @@ def make_console(error: bool = False) -> Console:
 
 def print_summary(summary: Mapping[str, Any], console: Console) -> None:
     """A table of the classes, and what is to be said of them."""
-    table = Table("class", "samples", "clusters", "separation", "stability", "")
+    table = Table(
+        Column("class", overflow="fold"), "samples", "clusters", "separation", "stability", ""
+    )
     for column in table.columns[1:5]:
         column.justify = "right"
     for entry in summary["classes"]:

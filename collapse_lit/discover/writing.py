@@ -30,6 +30,6 @@ def write_discovery(
     chosen = choose_members(samples, found)
     failures = find_failures(samples, found)
     summary = summarise(samples, found, chosen, agree(samples, found), asked, failures)
-    page = discovery_page(summary, hang(samples, chosen), samples, found)
+    page = discovery_page(summary, hang(samples, chosen, folder.path), samples, found)
     folder.replace({**tables(folder, samples, found, summary), folder.report: page})
     return summary
