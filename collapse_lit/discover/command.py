@@ -87,12 +87,17 @@ def _discover(source: Source, options: argparse.Namespace, console: Console) -> 
 
     k = clusters_asked(options.k)
     spaces_wanted(options.space, estimate=k == "auto")
-    folder = DiscoveryFolder(options.out)
+    folder, names = DiscoveryFolder(options.out), {}
     folder.claim()
+    asked = {"k": k, "space": options.space, "seed": options.seed}
+    if source.within is not None:
+        from collapse_lit.discover.within import clusters_within, names_kept
+
+        k = clusters_within(source.within, source.cluster or (), k)
+        names = names_kept(source.within)
     samples = load_samples(source)
     found = discover(samples, k, options.seed, options.space)
-    asked = {"k": k, "space": options.space, "seed": options.seed}
-    print_summary(write_discovery(folder, samples, found, asked), console)
+    print_summary(write_discovery(folder, samples, found, asked, names), console)
     for title, path, hint in (
         ("Report", folder.report, ""),
         ("Clusters", folder.clusters, ""),

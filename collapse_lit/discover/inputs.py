@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 # What may be said of each kind of input; the first is what names it.
 KINDS = {
     "features": ("labels", "predictions"),
+    "within": ("cluster",),
     "run": ("layer", "images", "checkpoint", "predictions"),
     "model": (
         *("images", "weights", "layer", "image_size", "mean", "std", "model_args", "pool"),
@@ -41,6 +42,8 @@ class Source:
     pool: str | None = None
     checkpoint: str | None = None
     predictions: Path | None = None
+    within: Path | None = None
+    cluster: list[int] | None = None
 
     def check(self) -> None:
         """See that it names one of :data:`KINDS`.
@@ -59,6 +62,8 @@ class Source:
         for option in fields(self):
             if getattr(self, option.name) is not None and option.name not in (kind, *KINDS[kind]):
                 raise UserError(f"--{option.name} does not go with --{kind}")
+        if kind == "within" and not self.cluster:
+            raise UserError("--within: add --cluster with the numbers of the clusters to look into")
         if kind == "model" and self.images is None:
             raise UserError("--model: add --images FOLDER, with images in FOLDER/CLASS/")
 
@@ -83,6 +88,10 @@ def _read_samples(source: Source) -> Samples:
         from collapse_lit.discover.tables import table_samples
 
         return table_samples(source.features, source.labels)
+    if source.within is not None:
+        from collapse_lit.discover.within import within_samples
+
+        return within_samples(source.within, source.cluster or ())
     if source.run is not None:
         from collapse_lit.discover.runs import TrainedRun
 

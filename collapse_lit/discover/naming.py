@@ -70,7 +70,7 @@ def fit_names(folder: DiscoveryFolder, names_file: Path) -> Fitted:
     """
     summary = folder.read_summary()
     names = read_names(names_file, summary)
-    features = _features_of(folder, summary)
+    features = features_of(folder, summary)
     ids = read_clusters(folder, summary)[0].tolist()
     classes = sorted(set(names.values()))
     number = {cluster: classes.index(name) for cluster, name in names.items()}
@@ -190,7 +190,7 @@ def write_predictions(
     return torch.bincount(number, minlength=len(probe.names)).tolist()
 
 
-def _features_of(folder: DiscoveryFolder, summary: Mapping[str, Any]) -> Tensor:
+def features_of(folder: DiscoveryFolder, summary: Mapping[str, Any]) -> Tensor:
     """The features that the clusters were found in, unchanged."""
     file = folder.path / summary["features"]["file"]
     features, _ = read_features(file)

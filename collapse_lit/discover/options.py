@@ -67,6 +67,16 @@ def discover_parser() -> Parser:
         default=0,
         help="seed of all random starts (default: 0)",
     )
+    again = parser.add_argument_group("samples: clusters of an earlier discovery")
+    again.add_argument(
+        "--within",
+        type=Path,
+        metavar="DIR",
+        help="folder of that discovery; its other clusters stay as they are, with their names",
+    )
+    again.add_argument(
+        "--cluster", type=_whole(0, LARGEST_SEED), nargs="+", metavar="N", help="look into these"
+    )
     out = parser.add_argument_group("where it goes")
     out.add_argument(
         "--out",

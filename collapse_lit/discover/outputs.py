@@ -82,12 +82,19 @@ def summarise(
 
 
 def tables(
-    folder: DiscoveryFolder, samples: Samples, found: Discovery, summary: Mapping[str, Any]
+    folder: DiscoveryFolder,
+    samples: Samples,
+    found: Discovery,
+    summary: Mapping[str, Any],
+    names: Mapping[str, str],
 ) -> dict[Path, bytes]:
-    """Contents of clusters.csv, names.csv, clusters.json, and of features in no file yet."""
+    """Contents of clusters.csv, names.csv, clusters.json, and of features in no file yet.
+
+    ``names`` are known ones, for classes of a single cluster.
+    """
     contents = {
         folder.clusters: clusters_table(samples, found),
-        folder.names: names_table(summary),
+        folder.names: names_table(summary, names),
         folder.summary: json_bytes(summary),
     }
     if samples.extracted:
@@ -97,10 +104,13 @@ def tables(
     return contents
 
 
-def names_table(summary: Mapping[str, Any]) -> bytes:
+def names_table(summary: Mapping[str, Any], names: Mapping[str, str]) -> bytes:
     """The content of ``names.csv``, with names to fill in."""
     rows = (
-        (cluster["cluster"], entry["class"], cluster["samples"], "")
+        (
+            *(cluster["cluster"], entry["class"], cluster["samples"]),
+            names.get(entry["class"], "") if entry["k"] == 1 else "",
+        )
         for entry in summary["classes"]
         for cluster in entry["clusters"]
     )

@@ -22,6 +22,7 @@ def discovery_page(
     gallery: Sequence[Strips],
     samples: Samples,
     found: Discovery,
+    names: Mapping[str, str],
 ) -> bytes:
     """The content of the page.
 
@@ -30,6 +31,7 @@ def discovery_page(
         gallery: tiles of each cluster, in the order of their numbers.
         samples: what was looked into.
         found: what was found.
+        names: known ones, for classes of a single cluster.
     """
     shown = [points_shown(found, classes) for classes in found.classes]
     drawn = [c.index.numpy()[some] for c, some in zip(found.classes, shown, strict=True)]
@@ -44,6 +46,7 @@ def discovery_page(
         "failures": summary.get("failures"),
         "failures_shown": FAILURES,
         "gallery": gallery,
+        "names": names,
         "pictures": any(tile.jpeg for strips in gallery for tile in strips.typical),
         "verdicts": VERDICTS,
         "counts": {

@@ -58,7 +58,7 @@ def table_samples(features: Path, labels: Path | None) -> Samples:
         columns.get("predicted"),
         features_from=str(features),
         labels_from=str(labels or features),
-        picture=None if paths is None else _pictures(paths, (labels or features).parent),
+        picture=None if paths is None else pictures_by_path(paths, (labels or features).parent),
         origin={"features": str(features)} | ({"labels": str(labels)} if labels else {}),
     )
 
@@ -123,7 +123,7 @@ def _from_parquet(path: Path) -> tuple[np.ndarray, dict[str, Sequence[str]]]:
     return np.stack(table["features"].to_list()), columns
 
 
-def _pictures(paths: Sequence[str], folder: Path) -> Picture | None:
+def pictures_by_path(paths: Sequence[str], folder: Path) -> Picture | None:
     """Pictures by path, from the working directory or the table's folder; None if there are none.
 
     Paths may as well be those of sounds or sentences: a few of them, evenly spaced, decide.

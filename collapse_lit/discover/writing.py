@@ -14,7 +14,11 @@ from collapse_lit.discover.samples import Samples
 
 
 def write_discovery(
-    folder: DiscoveryFolder, samples: Samples, found: Discovery, asked: Mapping[str, Any]
+    folder: DiscoveryFolder,
+    samples: Samples,
+    found: Discovery,
+    asked: Mapping[str, Any],
+    names: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Write clusters.csv, clusters.json, names.csv, report.html; returns what clusters.json says.
 
@@ -23,6 +27,7 @@ def write_discovery(
         samples: what was looked into.
         found: what was found.
         asked: the options that it was found with.
+        names: known ones, for classes of a single cluster.
 
     Raises:
         UserError: The folder cannot be written to; what was there before is still there.
@@ -30,6 +35,6 @@ def write_discovery(
     chosen = choose_members(samples, found)
     failures = find_failures(samples, found)
     summary = summarise(samples, found, chosen, agree(samples, found), asked, failures)
-    page = discovery_page(summary, hang(samples, chosen, folder.path), samples, found)
-    folder.replace({**tables(folder, samples, found, summary), folder.report: page})
+    page = discovery_page(summary, hang(samples, chosen, folder.path), samples, found, names or {})
+    folder.replace({**tables(folder, samples, found, summary, names or {}), folder.report: page})
     return summary
