@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collapse_lit.callbacks import CollapseMonitor, RecoveryMonitor
+    from collapse_lit.discover import discover_network
     from collapse_lit.measure import (
         LabelledFeatures,
         NeuralCollapse,
@@ -26,6 +27,7 @@ __all__ = [
     "NeuralCollapse",
     "RecoveryMonitor",
     "SubclassClustering",
+    "discover_network",
     "neural_collapse",
     "recover",
     "score_recovery",
@@ -36,6 +38,7 @@ def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     room = "callbacks" if name.endswith("Monitor") else "measure"
+    room = "discover" if name == "discover_network" else room
     return getattr(import_module(f"{__name__}.{room}"), name)
 
 

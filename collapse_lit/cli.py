@@ -1,5 +1,6 @@
 """The command line: ``collapse-lit COMMAND ...``, one entry of ``COMMANDS`` each."""
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -49,6 +50,8 @@ collapse-lit COMMAND --help tells more; collapse-lit --version says which one th
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return the exit code: 2 after a mistake of the user's."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # names of classes, in a terminal without UTF-8
+        sys.stdout.reconfigure(errors="backslashreplace")
     command, *rest = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
     if command in ("-h", "--help"):
         print(USAGE, end="")

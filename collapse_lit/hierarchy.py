@@ -240,7 +240,7 @@ def _read_groups(path: Path) -> dict[str, Any]:
             groups.setdefault(row["coarse"].strip(), []).append(row["fine"].strip())
         return groups
     try:
-        groups = yaml.safe_load(text)
+        groups = yaml.load(text, Loader=yaml.BaseLoader)  # a class called no, 007 or null is that
     except yaml.YAMLError as error:
         raise UserError(f"data.coarse: {path} is not valid YAML: {error}") from error
     if not isinstance(groups, dict):

@@ -4,7 +4,6 @@ import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO
@@ -13,27 +12,18 @@ from warnings import catch_warnings, simplefilter
 import numpy as np
 import torch
 from filelock import FileLock
-from PIL import Image, ImageOps
+from PIL import ImageOps
 from rich.console import Console
 from rich.progress import track
 from torch import Tensor
-from torchvision.datasets.folder import IMG_EXTENSIONS
 
+from collapse_lit.data.image_files import Listing, list_images
 from collapse_lit.data.labelled import LabelledImages, Split
+from collapse_lit.data.pictures import open_picture
 from collapse_lit.errors import UserError
 
-CACHE_FORMAT = 1  # part of the cache's key: raise it when decoding changes
+CACHE_FORMAT = 2  # part of the cache's key: raise it when decoding changes
 BLOCK = 256  # images in the hands of the decoding threads at once
-
-
-@dataclass(frozen=True)
-class Listing:
-    """The images of one set: files in a fixed order and the class folder of each."""
-
-    folder: Path
-    files: list[Path]
-    labels: list[int]
-    classes: tuple[str, ...]
 
 
 def load_imagefolder(root: Path, image_size: int | None = None) -> LabelledImages:
@@ -77,39 +67,6 @@ def load_imagefolder(root: Path, image_size: int | None = None) -> LabelledImage
     )
 
 
-def list_images(folder: Path, key: str = "data.root") -> Listing:
-    """All images below the class folders of one set, in alphabetical order.
-
-    Args:
-        folder: the set's folder.
-        key: the option that named it, for messages.
-
-    Raises:
-        UserError: if there are no class folders, or one holds no image.
-    """
-    folders = class_folders(folder)
-    if not folders:
-        raise UserError(f"{key}: {folder} holds no class folders")
-    files: list[Path] = []
-    labels: list[int] = []
-    for label, class_folder in enumerate(folders):
-        found = sorted(
-            path
-            for path in class_folder.rglob("*")
-            if path.suffix.lower() in IMG_EXTENSIONS and path.name[0] != "."
-        )
-        if not found:
-            raise UserError(f"{key}: {class_folder} holds no images ({', '.join(IMG_EXTENSIONS)})")
-        files += found
-        labels += [label] * len(found)
-    return Listing(folder, files, labels, tuple(p.name for p in folders))
-
-
-def class_folders(folder: Path) -> list[Path]:
-    """The class folders of one set, in alphabetical order."""
-    return sorted(p for p in folder.iterdir() if p.is_dir() and p.name[0] != ".")
-
-
 def cached_images(root: Path, listing: Listing, image_size: int | None) -> Tensor:
     """Images of one set, (N, 3, H, W) uint8, memory-mapped; decoded if they never were."""
     path = cache_path(root, f"{listing.folder.name}-{cache_key(listing, image_size)}.npy")
@@ -134,9 +91,8 @@ def cache_key(listing: Listing, image_size: int | None) -> str:
     digest = hashlib.sha256(f"{CACHE_FORMAT} {image_size}".encode())
     for path in listing.files:
         stat = path.stat()
-        digest.update(
-            f"\n{path.relative_to(listing.folder)} {stat.st_size} {stat.st_mtime_ns}".encode()
-        )
+        digest.update(b"\n" + os.fsencode(path.relative_to(listing.folder)))
+        digest.update(f" {stat.st_size} {stat.st_mtime_ns}".encode())
     return digest.hexdigest()[:16]
 
 
@@ -196,13 +152,10 @@ def decode(path: Path, image_size: int | None) -> np.ndarray:
         UserError: naming the file, if Pillow cannot read it.
     """
     try:
-        with Image.open(path) as image:
-            if image_size is None:
-                rgb = image.convert("RGB")
-            else:
-                image.draft("RGB", (image_size, image_size))  # large JPEGs: decode smaller at once
-                rgb = ImageOps.fit(image.convert("RGB"), (image_size, image_size))
-            return np.asarray(rgb).transpose(2, 0, 1)
+        rgb = open_picture(path, draft=image_size)
+        if image_size is not None:
+            rgb = ImageOps.fit(rgb, (image_size, image_size))
+        return np.asarray(rgb).transpose(2, 0, 1)
     except Exception as error:  # Pillow raises many kinds for a broken file
         raise UserError(f"cannot read the image {path}: {error}") from error
 

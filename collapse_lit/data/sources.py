@@ -6,7 +6,8 @@ from pathlib import Path
 
 from collapse_lit.data.digits import DIGITS, load_handwritten_digits
 from collapse_lit.data.gaussian import GaussianMixture, draw_mixture, mixture_names
-from collapse_lit.data.imagefolder import class_folders, load_imagefolder
+from collapse_lit.data.image_files import class_folders, class_names
+from collapse_lit.data.imagefolder import load_imagefolder
 from collapse_lit.data.labelled import LabelledImages, check_labelled
 from collapse_lit.data.torchvision_sets import TORCHVISION_SETS, load_torchvision
 from collapse_lit.errors import UserError, did_you_mean
@@ -47,7 +48,7 @@ class Source:
 
 def _folder_names(options: SourceOptions) -> Names | None:
     folder = options.root / "train"
-    return tuple(f.name for f in class_folders(folder)) if folder.is_dir() else None
+    return tuple(class_names(class_folders(folder))) if folder.is_dir() else None
 
 
 def _torchvision(name: str) -> Source:

@@ -1,25 +1,20 @@
 """Sub-classes of every class, found without a fine label, and what is to be said of each."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from sklearn.metrics import silhouette_samples
 from torch import Tensor
 
 from collapse_lit.discover.samples import Samples
-from collapse_lit.errors import UserError
+from collapse_lit.discover.wanted import Wanted, clusters_wanted, spaces_wanted
 from collapse_lit.measure.recovery.all_classes import recover
 from collapse_lit.measure.recovery.clusters import ClassClusters, Recovery
-from collapse_lit.measure.recovery.spaces import Space, spaces_to_try
 from collapse_lit.measure.recovery.valley import VALLEY
 
 REPRODUCIBLE = 0.5  # stability below which clusters are called doubtful
 FEW = 32  # samples below which recover looks along a single axis
 SILHOUETTE_SAMPLES = 1000  # rows of a class that silhouettes are taken among
-
-Wanted = int | str | Mapping[str, int]
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,53 +166,3 @@ def discover(
         for clusters, number in zip(found.classes, asked, strict=True)
     )
     return Discovery(found, classes, seed)
-
-
-def spaces_wanted(space: str | None, *, estimate: bool = False) -> tuple[Space, ...]:
-    """The spaces that ``--space`` stands for.
-
-    Args:
-        space: its value.
-        estimate: whether the number of clusters of a class is to be estimated.
-
-    Raises:
-        UserError: there is no such space, or it allows no estimate.
-    """
-    try:
-        return spaces_to_try(space, estimate=estimate)
-    except ValueError as error:
-        raise UserError(f"--space: {error}") from error
-
-
-def clusters_wanted(k: Wanted, samples: Samples) -> list[int | None]:
-    """The number of clusters asked for in each class, None where it is to be estimated.
-
-    Raises:
-        UserError: It is no number of clusters, or names no class, or a class is smaller.
-    """
-    names, sizes = samples.coarse_names, torch.bincount(samples.coarse).tolist()
-    by_name = {str(name): number for name, number in k.items()} if isinstance(k, Mapping) else {}
-    unknown = sorted(set(by_name) - set(names))
-    if unknown:
-        raise UserError(
-            f"--k: there is no class {', '.join(unknown)}; there are {', '.join(names[:20])}"
-            + (", …" if len(names) > 20 else "")
-        )
-    every = "auto" if isinstance(k, Mapping) else k
-    return [
-        _number(by_name.get(name, every), name, size)
-        for name, size in zip(names, sizes, strict=True)
-    ]
-
-
-def _number(asked: int | str, name: str, size: int) -> int | None:
-    """The clusters asked for in one class of ``size`` samples; None for "auto"."""
-    if asked == "auto":
-        return None
-    if not isinstance(asked, int) or isinstance(asked, bool) or asked < 1:
-        raise UserError(f"--k: {asked!r} is no number of clusters; auto, 3 or '{{cat: 3}}' is")
-    if asked > size:
-        raise UserError(
-            f"--k: cannot make {asked} clusters of class {name}, which has {size} samples"
-        )
-    return asked

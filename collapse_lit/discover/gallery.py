@@ -2,8 +2,11 @@
 
 import base64
 import io
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
 
 import numpy as np
 import torch
@@ -21,10 +24,17 @@ SIDE = 96  # pixels
 
 @dataclass(frozen=True)
 class Tile:
-    """One sample: what it is called, and its picture as a JPEG in base64 if it has one."""
+    """One sample.
+
+    Attributes:
+        name: what it is called.
+        jpeg: its picture in base64, None where it has none.
+        link: address of its file, seen from the page; None where there is no such file.
+    """
 
     name: str
     jpeg: str | None
+    link: str | None = None
 
 
 @dataclass(frozen=True)
@@ -58,17 +68,24 @@ def choose_members(samples: Samples, found: Discovery) -> list[Members]:
     return [members for classes in found.classes for members in _of_class(samples, classes, most)]
 
 
-def hang(samples: Samples, chosen: Sequence[Members]) -> list[Strips]:
-    """The members as tiles."""
+def hang(samples: Samples, chosen: Sequence[Members], folder: Path) -> list[Strips]:
+    """The members as tiles, for a page in ``folder``."""
     return [
         Strips(
             *(
-                [Tile(samples.name_of(row), thumbnail(samples, row)) for row in rows]
+                [_tile(samples, row, folder) for row in rows]
                 for rows in (members.typical, members.certain, members.uncertain)
             )
         )
         for members in chosen
     ]
+
+
+def _tile(samples: Samples, row: int, folder: Path) -> Tile:
+    name, link = samples.name_of(row), None
+    if samples.paths is not None and Path(name).is_file():
+        link = quote(os.path.relpath(name, folder).replace(os.sep, "/"))
+    return Tile(name, thumbnail(samples, row), link)
 
 
 def thumbnail(samples: Samples, row: int) -> str | None:
@@ -89,7 +106,7 @@ def picture_of(samples: Samples, row: int) -> Image.Image | None:
         return None
     try:
         return samples.picture(row)
-    except (OSError, ValueError, Image.DecompressionBombError):
+    except Exception:  # Pillow raises many kinds for a broken file
         return None
 
 

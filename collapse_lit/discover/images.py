@@ -9,12 +9,13 @@ from PIL import Image
 from rich.console import Console
 from rich.progress import track
 from torch import Tensor
-from torchvision.datasets.folder import IMG_EXTENSIONS
 from torchvision.transforms import v2
 
-from collapse_lit.data.imagefolder import Listing, list_images
+from collapse_lit.data.image_files import Listing, find_images, list_images
+from collapse_lit.data.pictures import open_picture
 from collapse_lit.discover.samples import Picture
 from collapse_lit.errors import UserError
+from collapse_lit.tracking.whole_files import plain_text
 
 BATCH = 64
 
@@ -38,18 +39,13 @@ def all_images(folder: Path) -> list[Path]:
     Raises:
         UserError: There is none.
     """
-    found = sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in IMG_EXTENSIONS and path.name[0] != "."
-    )
-    if not found:
-        raise UserError(f"--images {folder}: there are no images ({', '.join(IMG_EXTENSIONS)})")
-    return found
+    if not folder.is_dir():
+        raise UserError(f"--images {folder}: there is no such folder")
+    return find_images(folder, "--images")
 
 
-def image_batches(files: Sequence[Path], transform: Transform) -> Iterator[tuple[Tensor, Tensor]]:
-    """Batches of images (B, 3, H, W) and their rows (B,), decoded by threads ahead of the network.
+def image_batches(files: Sequence[Path], transform: Transform) -> Iterator[Tensor]:
+    """Batches of images (B, C, H, W), decoded by threads ahead of the network.
 
     After a broken image the rest is only decoded, so that one message names all that are broken.
 
@@ -59,9 +55,9 @@ def image_batches(files: Sequence[Path], transform: Transform) -> Iterator[tuple
 
     def load(path: Path) -> Tensor | str:
         try:
-            return transform(open_image(path))
+            return transform(open_picture(path))
         except Exception as error:  # Pillow raises many kinds for a broken file
-            return f"{path} ({error})"
+            return f"{plain_text(path)} ({error})"
 
     broken: list[str] = []
     starts = track(
@@ -74,8 +70,7 @@ def image_batches(files: Sequence[Path], transform: Transform) -> Iterator[tuple
             loaded = list(threads.map(load, files[start : start + BATCH]))
             broken += [item for item in loaded if isinstance(item, str)]
             if not broken:
-                images = torch.stack([item for item in loaded if isinstance(item, Tensor)])
-                yield images, torch.arange(start, start + len(images))
+                yield torch.stack([item for item in loaded if isinstance(item, Tensor)])
     if broken:
         shown = "; ".join(broken[:5]) + ("; …" if len(broken) > 5 else "")
         raise UserError(
@@ -90,18 +85,21 @@ def preparation(
     mean: Sequence[float],
     std: Sequence[float],
     interpolation: v2.InterpolationMode,
+    channels: int = 3,
 ) -> Transform:
     """What a network wants of a picture: the shorter side resized, the centre cropped, normalised.
 
     Args:
         resize: length of the shorter side in pixels.
         crop: side of the square in pixels.
-        mean: mean of each channel on the scale 0…1.
+        mean: mean of each channel on the scale 0…1; a single one is for all.
         std: likewise the standard deviation.
         interpolation: how to resize.
+        channels: 3 for RGB, 1 for grey.
     """
     return v2.Compose(
         [
+            *([v2.Grayscale()] if channels == 1 else []),
             v2.Resize(resize, interpolation),
             v2.CenterCrop(crop),
             v2.PILToTensor(),
@@ -111,12 +109,6 @@ def preparation(
     )
 
 
-def open_image(path: Path) -> Image.Image:
-    """One image as RGB."""
-    with Image.open(path) as image:
-        return image.convert("RGB")
-
-
 def pictures_of(files: Sequence[Path]) -> Picture:
     """The picture of a sample by its row."""
-    return lambda row: open_image(files[row])
+    return lambda row: open_picture(files[row])

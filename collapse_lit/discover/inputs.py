@@ -2,18 +2,25 @@
 
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
 from collapse_lit.discover.samples import Samples
 from collapse_lit.errors import UserError
 
+if TYPE_CHECKING:
+    from collapse_lit.discover.builders import NetworkOptions
+
 # What may be said of each kind of input; the first is what names it.
 KINDS = {
-    "features": ("labels",),
-    "run": ("layer",),
-    "model": ("images", "weights", "layer", "image_size", "mean", "std"),
+    "features": ("labels", "predictions"),
+    "within": ("cluster",),
+    "run": ("layer", "images", "checkpoint", "predictions"),
+    "model": (
+        *("images", "weights", "layer", "image_size", "mean", "std", "model_args", "pool"),
+        "predictions",
+    ),
 }
 
 
@@ -31,6 +38,12 @@ class Source:
     image_size: int | None = None
     mean: list[float] | None = None
     std: list[float] | None = None
+    model_args: dict[str, Any] | None = None
+    pool: str | None = None
+    checkpoint: str | None = None
+    predictions: Path | None = None
+    within: Path | None = None
+    cluster: list[int] | None = None
 
     def check(self) -> None:
         """See that it names one of :data:`KINDS`.
@@ -49,33 +62,51 @@ class Source:
         for option in fields(self):
             if getattr(self, option.name) is not None and option.name not in (kind, *KINDS[kind]):
                 raise UserError(f"--{option.name} does not go with --{kind}")
+        if kind == "within" and not self.cluster:
+            raise UserError("--within: add --cluster with the numbers of the clusters to look into")
         if kind == "model" and self.images is None:
             raise UserError("--model: add --images FOLDER, with images in FOLDER/CLASS/")
 
 
 def load_samples(source: Source) -> Samples:
-    """The labelled samples to look for sub-classes in: of a run, its training set.
+    """The labelled samples to look for sub-classes in: of a run, its training set or ``images``.
 
     Raises:
         UserError: They cannot be had; the message names the file or option.
     """
+    samples = _read_samples(source)
+    if source.predictions is None:
+        return samples
+    from collapse_lit.discover.predictions import with_predictions
+
+    return with_predictions(samples, source.predictions)
+
+
+def _read_samples(source: Source) -> Samples:
     source.check()  # rooms are entered only when needed: Lightning takes seconds to import
     if source.features is not None:
         from collapse_lit.discover.tables import table_samples
 
         return table_samples(source.features, source.labels)
-    if source.run is not None:
-        from collapse_lit.discover.runs import run_samples
+    if source.within is not None:
+        from collapse_lit.discover.within import within_samples
 
-        return run_samples(source.run, source.layer)
-    from collapse_lit.discover.networks import NetworkOptions, network_samples
+        return within_samples(source.within, source.cluster or ())
+    if source.run is not None:
+        from collapse_lit.discover.runs import TrainedRun
+
+        run = TrainedRun(source.run, source.layer, source.checkpoint)
+        return run.own_samples() if source.images is None else run.samples_of(source.images)
+    from collapse_lit.discover.networks import network_samples
 
     assert source.images is not None
-    return network_samples(NetworkOptions(**_network(source)), source.images)
+    return network_samples(_network(source), source.images)
 
 
 def load_unlabelled(source: Source) -> tuple[Tensor, tuple[str, ...] | None]:
-    """Features (N, d) of new samples and, where they have any, their paths: of a run, its test set.
+    """Features (N, d) of new samples and, where they have any, their paths.
+
+    Those of a run are its test set, unless there are ``images``.
 
     Raises:
         UserError: As :func:`load_samples`.
@@ -86,16 +117,23 @@ def load_unlabelled(source: Source) -> tuple[Tensor, tuple[str, ...] | None]:
 
         return read_features(source.features)
     if source.run is not None:
-        from collapse_lit.discover.runs import run_samples
+        from collapse_lit.discover.runs import TrainedRun
 
-        samples = run_samples(source.run, source.layer, split="test")
+        run = TrainedRun(source.run, source.layer, source.checkpoint, split="test")
+        if source.images is not None:
+            return run.features_of(source.images)
+        samples = run.own_samples()
         return samples.features, samples.paths
-    from collapse_lit.discover.networks import NetworkOptions, folder_features
+    from collapse_lit.discover.networks import folder_features
 
     assert source.images is not None
-    return folder_features(NetworkOptions(**_network(source)), source.images)
+    return folder_features(_network(source), source.images)
 
 
-def _network(source: Source) -> dict[str, Any]:
+def _network(source: Source) -> "NetworkOptions":
     """What a network is described by; the images are another matter."""
-    return {name: getattr(source, name) for name in ("model", *KINDS["model"]) if name != "images"}
+    from collapse_lit.discover.builders import NetworkOptions
+
+    return NetworkOptions(
+        **{field.name: getattr(source, field.name) for field in fields(NetworkOptions)}
+    )

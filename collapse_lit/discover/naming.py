@@ -11,11 +11,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from collapse_lit.discover.outputs import DiscoveryFolder, write_csv
+from collapse_lit.discover.clusters_table import read_clusters
+from collapse_lit.discover.csv_files import read_csv
+from collapse_lit.discover.folder import DiscoveryFolder
 from collapse_lit.discover.samples import digest
-from collapse_lit.discover.tables import read_csv, read_features
+from collapse_lit.discover.tables import read_features
 from collapse_lit.errors import UserError
 from collapse_lit.measure.recovery.probe import Probe, fit_probe
+from collapse_lit.tracking.tables import write_csv
 from collapse_lit.tracking.whole_files import write_whole
 
 
@@ -67,8 +70,8 @@ def fit_names(folder: DiscoveryFolder, names_file: Path) -> Fitted:
     """
     summary = folder.read_summary()
     names = read_names(names_file, summary)
-    features = _features_of(folder, summary)
-    ids = [int(cluster) for cluster in read_csv(folder.clusters, ("cluster",))["cluster"]]
+    features = features_of(folder, summary)
+    ids = read_clusters(folder, summary)[0].tolist()
     classes = sorted(set(names.values()))
     number = {cluster: classes.index(name) for cluster, name in names.items()}
     targets = torch.tensor([number.get(cluster, -1) for cluster in ids])
@@ -187,7 +190,7 @@ def write_predictions(
     return torch.bincount(number, minlength=len(probe.names)).tolist()
 
 
-def _features_of(folder: DiscoveryFolder, summary: Mapping[str, Any]) -> Tensor:
+def features_of(folder: DiscoveryFolder, summary: Mapping[str, Any]) -> Tensor:
     """The features that the clusters were found in, unchanged."""
     file = folder.path / summary["features"]["file"]
     features, _ = read_features(file)

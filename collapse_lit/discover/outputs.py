@@ -1,9 +1,7 @@
-"""What a discovery leaves in its folder: clusters.csv, clusters.json and names.csv to fill in."""
+"""What a discovery leaves in its folder: clusters.json, and the tables beside it."""
 
 import io
-import json
 import math
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -14,65 +12,17 @@ from typing import Any
 import numpy as np
 
 from collapse_lit.discover.agreement import Agreement
+from collapse_lit.discover.clusters_table import assignment_digest, clusters_table
 from collapse_lit.discover.discovery import Discovery, SubClasses
+from collapse_lit.discover.failures import Failures
+from collapse_lit.discover.folder import DiscoveryFolder
 from collapse_lit.discover.gallery import Members
 from collapse_lit.discover.samples import Samples, digest
-from collapse_lit.discover.tables import read_csv
-from collapse_lit.errors import UserError
-from collapse_lit.tracking.tables import write_csv
-from collapse_lit.tracking.whole_files import write_json, write_whole
+from collapse_lit.tracking.tables import csv_bytes
+from collapse_lit.tracking.whole_files import json_bytes, plain_text
 
+FEATURES = "features.npy"  # in the folder, where they were computed
 LIBRARIES = ("collapse-lit", "torch", "torchvision", "numpy", "scikit-learn", "scipy")
-
-
-class DiscoveryFolder:
-    """Paths of what a discovery writes, by the names that users rely on."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.clusters = path / "clusters.csv"
-        self.summary = path / "clusters.json"
-        self.report = path / "report.html"
-        self.names = path / "names.csv"
-        self.features = path / "features.npy"
-        self.probe = path / "probe.npz"
-
-    def claim(self) -> None:
-        """Make the folder, before anything is computed in vain.
-
-        Raises:
-            UserError: It cannot be written to, or names were filled in there that would be lost.
-        """
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            probe = self.path / f".writable-{os.getpid()}"
-            probe.touch()
-            probe.unlink()
-        except OSError as error:
-            raise UserError(
-                f"--out {self.path}: cannot write there ({error.strerror}); choose another folder"
-            ) from error
-        if self.names.exists() and any(read_csv(self.names, ("name",))["name"]):
-            raise UserError(
-                f"{self.names} has names filled in, which new clusters would make void; move it "
-                "away, or choose another --out"
-            )
-
-    def read_summary(self) -> dict[str, Any]:
-        """What ``clusters.json`` says.
-
-        Raises:
-            UserError: There is none, or it is broken.
-        """
-        try:
-            return json.loads(self.summary.read_text())
-        except FileNotFoundError as error:
-            raise UserError(
-                f"--out {self.path}: there is no {self.summary.name} in it; run discover without "
-                "--names first"
-            ) from error
-        except ValueError as error:
-            raise UserError(f"{self.summary}: it is no JSON ({error})") from error
 
 
 def summarise(
@@ -81,6 +31,7 @@ def summarise(
     chosen: Sequence[Members],
     agreement: Agreement | None,
     asked: Mapping[str, Any],
+    failures: Failures | None = None,
 ) -> dict[str, Any]:
     """Everything about a discovery but the samples' own rows: what ``clusters.json`` says.
 
@@ -90,18 +41,29 @@ def summarise(
         chosen: some members of each cluster.
         agreement: scores on known fine labels, None where there are none.
         asked: the options that it was found with.
+        failures: how the classifier does on each cluster, None where that is not known.
     """
     classes = [_class(samples, found, sub, chosen, agreement) for sub in found.classes]
     summary = {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "source": dict(samples.origin),
+        "source": {
+            key: plain_text(value) if isinstance(value, str) else value
+            for key, value in samples.origin.items()
+        },
         "parameters": dict(asked),
         "versions": {library: version(library) for library in LIBRARIES},
         "samples": len(samples),
         "dimensions": samples.features.shape[1],
-        "features": {"digest": digest(samples.features)},
+        "features": {
+            "digest": digest(samples.features),
+            "file": FEATURES
+            if samples.extracted
+            else plain_text(Path(samples.origin["features"]).resolve()),
+        },
+        "assignment": assignment_digest(found.ids),
         "warnings": [
             *samples.notes,
+            *_failing(samples, found, failures),
             *(
                 f"{samples.coarse_names[sub.coarse]}: {said}"
                 for sub in found.classes
@@ -114,44 +76,76 @@ def summarise(
         scores = asdict(agreement)
         scores.pop("matched")
         summary["agreement"] = scores
+    if failures is not None:
+        summary["failures"] = _failures(samples, found, failures)
     return summary
 
 
-def write_tables(
-    folder: DiscoveryFolder, samples: Samples, found: Discovery, summary: dict[str, Any]
-) -> None:
-    """Write clusters.csv, names.csv, clusters.json, and the features if they are in no file yet."""
-    name = "path" if samples.paths is not None else "index"
-    write_csv(
-        folder.clusters,
-        (name, "coarse", "cluster", "confidence", "margin"),
-        zip(
-            samples.paths if samples.paths is not None else range(len(samples)),
-            (samples.coarse_names[c] for c in samples.coarse.tolist()),
-            found.ids.tolist(),
-            (f"{value:.4f}" for value in found.confidence.tolist()),
-            (f"{value:.4f}" for value in found.margin.tolist()),
-            strict=True,
-        ),
-    )
-    write_csv(
-        folder.names,
-        ("cluster", "coarse", "size", "name"),
-        (
-            (cluster["cluster"], entry["class"], cluster["samples"], "")
-            for entry in summary["classes"]
-            for cluster in entry["clusters"]
-        ),
-    )
+def tables(
+    folder: DiscoveryFolder,
+    samples: Samples,
+    found: Discovery,
+    summary: Mapping[str, Any],
+    names: Mapping[str, str],
+) -> dict[Path, bytes]:
+    """Contents of clusters.csv, names.csv, clusters.json, and of features in no file yet.
+
+    ``names`` are known ones, for classes of a single cluster.
+    """
+    contents = {
+        folder.clusters: clusters_table(samples, found),
+        folder.names: names_table(summary, names),
+        folder.summary: json_bytes(summary),
+    }
     if samples.extracted:
         buffer = io.BytesIO()
         np.save(buffer, samples.features.numpy(), allow_pickle=False)
-        write_whole(folder.features, buffer.getvalue())
-        file = folder.features.name
-    else:
-        file = str(Path(samples.origin["features"]).resolve())
-    summary["features"]["file"] = file
-    write_json(folder.summary, summary)
+        contents[folder.features] = buffer.getvalue()
+    return contents
+
+
+def names_table(summary: Mapping[str, Any], names: Mapping[str, str]) -> bytes:
+    """The content of ``names.csv``, with names to fill in."""
+    rows = (
+        (
+            *(cluster["cluster"], entry["class"], cluster["samples"]),
+            names.get(entry["class"], "") if entry["k"] == 1 else "",
+        )
+        for entry in summary["classes"]
+        for cluster in entry["clusters"]
+    )
+    return csv_bytes(("cluster", "coarse", "size", "name"), rows)
+
+
+def _failing(samples: Samples, found: Discovery, failures: Failures | None) -> list[str]:
+    """A sentence for each cluster that the classifier does worse on, worst first."""
+    return [
+        f"{samples.coarse_names[int(found.cluster_to_coarse[score.cluster])]}: {score.sentence}"
+        for score in (failures.clusters if failures is not None else ())
+        if score.worse
+    ]
+
+
+def _failures(samples: Samples, found: Discovery, failures: Failures) -> dict[str, Any]:
+    return {
+        "samples": failures.samples,
+        "accuracy": failures.right / failures.samples,
+        "clusters": [
+            {
+                "cluster": score.cluster,
+                "class": samples.coarse_names[int(found.cluster_to_coarse[score.cluster])],
+                "samples": score.samples,
+                "accuracy": score.accuracy,
+                "interval": score.interval,
+                "loss": score.loss,
+                "confusions": [{"class": name, "samples": n} for name, n in score.confusions],
+                "accuracy_of_the_rest": score.rest,
+                "difference": score.difference,
+                "worse": score.worse,
+            }
+            for score in failures.clusters
+        ],
+    }
 
 
 def _class(

@@ -1,7 +1,6 @@
 """``report.html`` of a discovery: what was found in each class, to look at and to name."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,29 +9,29 @@ from collapse_lit.discover.discovery import Discovery, SubClasses
 from collapse_lit.discover.gallery import Strips, picture_of
 from collapse_lit.discover.samples import Samples
 from collapse_lit.discover.terminal import VERDICTS
-from collapse_lit.pages import make_sprite
-from collapse_lit.pages import write_page as write
+from collapse_lit.pages import make_sprite, render_page
 from collapse_lit.pages.charts import Chart, scatter
 
+FAILURES = 40  # rows of the table of failures
 POINTS = 2000  # in the scatters of all classes together
 FEWEST = 40  # in one of them, where the class has as many and there are not too many classes
 
 
-def write_page(
-    path: Path,
+def discovery_page(
     summary: Mapping[str, Any],
     gallery: Sequence[Strips],
     samples: Samples,
     found: Discovery,
-) -> None:
-    """Write the page.
+    names: Mapping[str, str],
+) -> bytes:
+    """The content of the page.
 
     Args:
-        path: where to.
         summary: what ``clusters.json`` says.
         gallery: tiles of each cluster, in the order of their numbers.
         samples: what was looked into.
         found: what was found.
+        names: known ones, for classes of a single cluster.
     """
     shown = [points_shown(found, classes) for classes in found.classes]
     drawn = [c.index.numpy()[some] for c, some in zip(found.classes, shown, strict=True)]
@@ -44,7 +43,10 @@ def write_page(
     values = {
         "summary": summary,
         "agreement": summary.get("agreement"),
+        "failures": summary.get("failures"),
+        "failures_shown": FAILURES,
         "gallery": gallery,
+        "names": names,
         "pictures": any(tile.jpeg for strips in gallery for tile in strips.typical),
         "verdicts": VERDICTS,
         "counts": {
@@ -57,7 +59,7 @@ def write_page(
         ],
         "sprite": sprite,
     }
-    write(path, "collapse_lit.discover", "discovery.html.jinja", values)
+    return render_page("collapse_lit.discover", "discovery.html.jinja", values)
 
 
 def points_shown(found: Discovery, classes: SubClasses) -> np.ndarray:

@@ -1,60 +1,179 @@
-"""A run directory of ours: the clean features of its data, by its last checkpoint."""
+"""A run directory of ours: the clean features of its data, or of new images, by a checkpoint."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
+from PIL import Image, ImageOps
+from torch import Tensor, nn
 
 from collapse_lit.data import CoarseDataModule
 from collapse_lit.data.gaussian import GaussianMixture
-from collapse_lit.data.imagefolder import list_images
+from collapse_lit.data.image_files import list_images
+from collapse_lit.data.transforms import normaliser
+from collapse_lit.discover.heads import Logits
+from collapse_lit.discover.images import (
+    Transform,
+    all_images,
+    image_batches,
+    labelled_images,
+    pictures_of,
+)
+from collapse_lit.discover.networks import available_device, numbered
+from collapse_lit.discover.predictions import of_logits
 from collapse_lit.discover.samples import Samples, check_features, make_samples
 from collapse_lit.errors import UserError
 from collapse_lit.features import View, extract_features, further_views
 from collapse_lit.models import CoarseClassifier
 from collapse_lit.tracking.checkpoints import newest_checkpoint
 from collapse_lit.tracking.run_directory import RunDirectory
+from collapse_lit.tracking.whole_files import plain_text
 
 
-def run_samples(path: Path, layer: str | None = None, split: str = "train") -> Samples:
-    """The samples of a run's training or test set, with the fine labels that its data have.
+class TrainedRun:
+    """A run's network, as one of its checkpoints has it, and the run's data.
 
     Args:
-        path: the run directory, with ``config.yaml`` and ``checkpoints/last.ckpt``.
+        path: the run directory, with ``config.yaml`` and ``checkpoints/``.
         layer: path of the layer whose input is the feature, by default the classifier's head.
-        split: ``train`` or ``test``.
+        checkpoint: a file, or the name of one in ``checkpoints/``; None for the newest.
+        split: whose views of an image are averaged: those of ``train`` or of ``test``.
 
     Raises:
-        UserError: It is no run directory, its data are gone, or its checkpoint is of another model.
+        UserError: It is no run directory, or its checkpoint is missing or of another model.
     """
-    run = RunDirectory(path)
-    if not run.config.exists():
-        raise UserError(f"--run {path}: it is no run directory: it has no {run.config.name}")
-    checkpoint = newest_checkpoint(run)
-    if checkpoint is None:
-        raise UserError(f"--run {path}: there is no {run.last_checkpoint} to take the network from")
-    data, views = _data_and_views(run, split)
-    model, layer = _classifier(checkpoint), layer or "head"
-    batches = data.clean_dataloaders()[split]
-    found = extract_features(model, batches, layer, views=views).averaged(views)
-    hierarchy = data.hierarchy
-    images = getattr(data.labelled, split)
-    return make_samples(
-        check_features(found.features.numpy(), f"{path}, layer {layer}"),
-        [hierarchy.coarse_names[c] for c in found.coarse.tolist()],
-        None if found.fine is None else [hierarchy.fine_names[f] for f in found.fine.tolist()],
-        _paths(data, split),
-        picture=images.picture if images.has_pictures else None,
-        origin={
+
+    def __init__(
+        self,
+        path: Path,
+        layer: str | None = None,
+        checkpoint: str | None = None,
+        split: str = "train",
+    ) -> None:
+        run = RunDirectory(path)
+        if not run.config.exists():
+            raise UserError(f"--run {path}: it is no run directory: it has no {run.config.name}")
+        file = _checkpoint(run, checkpoint)
+        self.data, self.views = _data_and_views(run, split)
+        self.model, self.layer, self.split = _classifier(file), layer or "head", split
+        self.source = f"{path}, layer {self.layer}"
+        self.origin: dict[str, Any] = {
             "run": str(path),
-            "checkpoint": checkpoint.name,
-            "layer": layer,
+            "checkpoint": file.name,
+            "layer": self.layer,
             "split": split,
-            "views": 1 + len(views),
-        },
-        extracted=True,
-    )
+            "views": 1 + len(self.views),
+        }
+
+    def own_samples(self) -> Samples:
+        """The samples of the split, with the fine labels that the run's data have."""
+        found, logits = self._read(self.data.clean_dataloaders()[self.split])
+        hierarchy, images = self.data.hierarchy, getattr(self.data.labelled, self.split)
+        finer = found.fine is not None and hierarchy.num_fine > hierarchy.num_coarse
+        samples = make_samples(
+            check_features(found.features, self.source),
+            [hierarchy.coarse_names[c] for c in found.coarse.tolist()],
+            [hierarchy.fine_names[f] for f in found.fine.tolist()] if finer else None,
+            _paths(self.data, self.split),
+            picture=images.picture if images.has_pictures else None,
+            origin=self.origin,
+            extracted=True,
+        )
+        return of_logits(logits, hierarchy.coarse_names, samples)
+
+    def samples_of(self, folder: Path) -> Samples:
+        """The images of FOLDER/CLASS/…, whose classes are the run's: the coarse or the fine ones.
+
+        Raises:
+            UserError: The run is not on images, an image is broken, or there is no such folder.
+        """
+        listing, hierarchy = labelled_images(folder), self.data.hierarchy
+        found, logits = self._read(self._batches(listing.files))
+        labels = [listing.classes[label] for label in listing.labels]
+        fine = None
+        if not set(labels) <= set(hierarchy.coarse_names) and set(labels) <= set(
+            hierarchy.fine_names
+        ):
+            coarse_of = dict(
+                zip(hierarchy.fine_names, hierarchy.fine_to_coarse.tolist(), strict=True)
+            )
+            fine, labels = labels, [hierarchy.coarse_names[coarse_of[name]] for name in labels]
+        samples = make_samples(
+            check_features(found.features, self.source),
+            labels,
+            fine,
+            [plain_text(path) for path in listing.files],
+            picture=pictures_of(listing.files),
+            origin={**self.origin, "images": plain_text(folder)},
+            extracted=True,
+        )
+        return of_logits(logits, hierarchy.coarse_names, samples)
+
+    def features_of(self, folder: Path) -> tuple[Tensor, tuple[str, ...]]:
+        """Features (N, d) of all images below a folder, and their paths; no class is needed.
+
+        Raises:
+            UserError: As :meth:`samples_of`.
+        """
+        files = all_images(folder)
+        found, _ = self._read(self._batches(files))
+        return check_features(found.features, self.source), tuple(map(plain_text, files))
+
+    def _read(self, batches: Any) -> tuple[Any, Tensor | None]:
+        device = available_device()
+        model: nn.Module = self.model.to(device)
+        with Logits(model) as logits:
+            found = extract_features(model, batches, self.layer, views=self.views, device=device)
+        return found.averaged(self.views), logits.every(1 + len(self.views))
+
+    def _batches(self, files: list[Path]) -> Iterator[tuple[Tensor, Tensor]]:
+        """Batches of images, prepared as the run's own: normalised by its training set."""
+        shape = self.data.image_shape
+        if len(shape) != 3 or self.data._statistics is None:
+            raise UserError(f"--images: the data of {self.origin['run']} are no images")
+        normalise = normaliser(self.data._statistics, shape, torch.device("cpu"))
+        pixels = image_batches(files, _to_shape(shape))
+        return numbered(normalise(images) for images in pixels)
+
+
+def run_samples(
+    path: Path, layer: str | None = None, split: str = "train", checkpoint: str | None = None
+) -> Samples:
+    """The samples of a run's training or test set; see :class:`TrainedRun`."""
+    return TrainedRun(path, layer, checkpoint, split).own_samples()
+
+
+def _to_shape(shape: tuple[int, ...]) -> Transform:
+    """A picture as uint8 (C, H, W), resized and cropped like an image folder where it differs."""
+    channels, height, width = shape
+
+    def pixels(image: Image.Image) -> Tensor:
+        if image.size != (width, height):
+            image = ImageOps.fit(image, (width, height))
+        array = torch.frombuffer(
+            bytearray((image.convert("L") if channels == 1 else image).tobytes()), dtype=torch.uint8
+        )
+        return array.reshape(height, width, channels).permute(2, 0, 1).contiguous()
+
+    return pixels
+
+
+def _checkpoint(run: RunDirectory, wanted: str | None) -> Path:
+    """The file of a checkpoint, which is known to be readable."""
+    if wanted is None:
+        newest = newest_checkpoint(run)
+        if newest is None:
+            raise UserError(
+                f"--run {run.path}: there is no {run.last_checkpoint} to take the network from"
+            )
+        return newest
+    for file in (run.checkpoints / wanted, run.checkpoints / f"{wanted}.ckpt", Path(wanted)):
+        if file.is_file():
+            return file
+    known = ", ".join(sorted(path.name for path in run.checkpoints.glob("*.ckpt")))
+    raise UserError(f"--checkpoint {wanted}: there is no such file; the run has {known or 'none'}")
 
 
 def _data_and_views(run: RunDirectory, split: str) -> tuple[CoarseDataModule, tuple[View, ...]]:
@@ -72,12 +191,18 @@ def _data_and_views(run: RunDirectory, split: str) -> tuple[CoarseDataModule, tu
 
 
 def _classifier(checkpoint: Path) -> CoarseClassifier:
-    """The network of a checkpoint, which is known to be readable."""
-    loaded: dict[str, Any] = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    """The network of a checkpoint.
+
+    Raises:
+        UserError: The file is no checkpoint of such a network.
+    """
     try:
+        loaded: dict[str, Any] = torch.load(checkpoint, map_location="cpu", weights_only=True)
         model = CoarseClassifier(**{**loaded["hyper_parameters"], "compile": False})
         model.load_state_dict(loaded["state_dict"])
-    except (KeyError, TypeError, RuntimeError) as error:
+    except UserError:
+        raise
+    except Exception as error:  # torch raises many kinds for a broken file
         said = " ".join(str(error).split())
         raise UserError(
             f"{checkpoint}: it is a checkpoint of another model "
@@ -96,4 +221,4 @@ def _paths(data: CoarseDataModule, split: str) -> list[str] | None:
     if held_out:
         rows = data.rows[split].tolist()
         files = [files[row] for row in rows]
-    return [str(path) for path in files]
+    return [plain_text(path) for path in files]

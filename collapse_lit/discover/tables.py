@@ -1,19 +1,27 @@
 """Features and labels from the user's own files: .npy with .csv, .npz, or .parquet."""
 
-import csv
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from collapse_lit.discover.samples import Picture, Samples, check_features, make_samples
+from collapse_lit.data.pictures import open_picture
+from collapse_lit.discover.csv_files import read_csv, readable
+from collapse_lit.discover.samples import (
+    Picture,
+    Samples,
+    check_features,
+    make_samples,
+    words_of,
+)
 from collapse_lit.errors import UserError
 
 FORMATS = (".npy", ".npz", ".parquet")
+COLUMNS = ("label", "fine", "path", "predicted")
+ARRAYS = tuple(zip(("labels", "fine", "paths", "predicted"), COLUMNS, strict=True))
+LOOKED_AT = 32  # paths, to see whether they are pictures
 
 
 def table_samples(features: Path, labels: Path | None) -> Samples:
@@ -21,10 +29,12 @@ def table_samples(features: Path, labels: Path | None) -> Samples:
 
     Args:
         features: ``.npy`` (N, d); or ``.npz`` with ``features`` (N, d) and ``labels`` (N,), if so
-            wished ``fine`` and ``paths``; or ``.parquet`` with the columns ``features`` (a list a
-            row) and ``label``, if so wished ``fine`` and ``path``.
+            wished ``fine``, ``paths`` and ``predicted``; or ``.parquet`` with the columns
+            ``features`` (a list a row) and ``label``, if so wished ``fine``, ``path`` and
+            ``predicted``.
         labels: CSV file with a header and the column ``label``, if so wished ``fine`` (empty where
-            unknown) and ``path``: a row a sample. For ``.npy`` only.
+            unknown), ``path`` and ``predicted`` (the class that the classifier gave): a row a
+            sample. For features without labels of their own.
 
     Raises:
         UserError: A file cannot be read, or is not as described.
@@ -38,16 +48,17 @@ def table_samples(features: Path, labels: Path | None) -> Samples:
     if labels is not None and "label" in columns:
         raise UserError(f"--labels {labels}: {features} has labels of its own; give one of them")
     if labels is not None:
-        columns = read_csv(labels, ("label",))
+        columns = {**read_csv(labels, ("label",))}
     paths = columns.get("path")
     return make_samples(
         check_features(array, str(features)),
         columns["label"],
         columns.get("fine"),
         paths,
+        columns.get("predicted"),
         features_from=str(features),
         labels_from=str(labels or features),
-        picture=None if paths is None else _pictures(paths, (labels or features).parent),
+        picture=None if paths is None else pictures_by_path(paths, (labels or features).parent),
         origin={"features": str(features)} | ({"labels": str(labels)} if labels else {}),
     )
 
@@ -65,46 +76,16 @@ def read_features(path: Path) -> tuple[Tensor, tuple[str, ...] | None]:
 
 def read_table(path: Path) -> tuple[np.ndarray, dict[str, Sequence[str]]]:
     """The array ``features`` of a file, and its columns ``label``, ``fine``, ``path`` if any."""
-    with _readable(path):
+    with readable(path):
         if path.suffix in (".npy", ".npz"):
             with path.open("rb") as file:
                 loaded = np.load(file, allow_pickle=False)
                 if isinstance(loaded, np.ndarray):
                     return loaded, {}
-                return _from_arrays({name: loaded[name] for name in loaded.files}, path)
+                return _from_arrays(loaded, path)
         if path.suffix == ".parquet":
             return _from_parquet(path)
     raise UserError(f"{path}: features come from {', '.join(FORMATS)}, not {path.suffix or path}")
-
-
-def read_csv(path: Path, needed: Sequence[str]) -> dict[str, Sequence[str]]:
-    """The columns of a CSV file with a header.
-
-    Raises:
-        UserError: It cannot be read, a column of ``needed`` is missing, or a row is too short.
-    """
-    with _readable(path), path.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file)
-        header = [name.strip() for name in reader.fieldnames or ()]
-        reader.fieldnames = header
-        for name in needed:
-            if name not in header:
-                raise UserError(
-                    f"{path}: its first line must be a header with {name!r}; it is "
-                    f"{','.join(header)!r}"
-                )
-        columns: dict[str, list[str]] = {name: [] for name in header}
-        for row in reader:
-            if None in row or None in row.values():
-                raise UserError(
-                    f"{path}: line {reader.line_num} does not have the {len(header)} fields "
-                    f"of the header {','.join(header)!r}"
-                )
-            for name in header:
-                columns[name].append(row[name])
-    if not columns[header[0]]:
-        raise UserError(f"{path}: there are no rows below its header")
-    return {**columns}
 
 
 def _from_arrays(
@@ -113,11 +94,12 @@ def _from_arrays(
     if "features" not in arrays:
         raise UserError(f"{path}: it has no array 'features'; it has {', '.join(arrays)}")
     columns: dict[str, Sequence[str]] = {}
-    for key, column in (("labels", "label"), ("fine", "fine"), ("paths", "path")):
+    for key, column in ARRAYS:
         if key in arrays:
-            if arrays[key].ndim != 1:
-                raise UserError(f"{path}: {key!r} has shape {arrays[key].shape}; (N,) is right")
-            columns[column] = [str(value) for value in arrays[key].tolist()]
+            array = arrays[key]
+            if array.ndim != 1:
+                raise UserError(f"{path}: {key!r} has shape {array.shape}; (N,) is right")
+            columns[column] = words_of(array.tolist(), f"{path}")
     return arrays["features"], columns
 
 
@@ -131,52 +113,31 @@ def _from_parquet(path: Path) -> tuple[np.ndarray, dict[str, Sequence[str]]]:
             f"{path}: parquet files need pandas and pyarrow; pip install pandas pyarrow, "
             "or save the features with numpy.save"
         ) from error
-    for name in ("features", "label"):
-        if name not in table:
-            raise UserError(f"{path}: it has no column {name!r}; it has {', '.join(table)}")
+    if "features" not in table:
+        raise UserError(f"{path}: it has no column 'features'; it has {', '.join(table)}")
     columns: dict[str, Sequence[str]] = {
-        name: table[name].astype(object).where(table[name].notna(), "").astype(str).to_list()
-        for name in ("label", "fine", "path")
-        if name in table
+        key: words_of(table[key].astype(object).where(table[key].notna(), "").to_list(), f"{path}")
+        for key in COLUMNS
+        if key in table
     }
     return np.stack(table["features"].to_list()), columns
 
 
-def _pictures(paths: Sequence[str], folder: Path) -> Picture | None:
+def pictures_by_path(paths: Sequence[str], folder: Path) -> Picture | None:
     """Pictures by path, from the working directory or the table's folder; None if there are none.
 
-    Paths may as well be those of sounds or sentences: the first decides.
+    Paths may as well be those of sounds or sentences: a few of them, evenly spaced, decide.
     """
 
     def picture(row: int) -> Image.Image:
         path = Path(paths[row])
-        with Image.open(path if path.exists() else folder / path) as image:
-            return image.convert("RGB")
+        return open_picture(path if path.exists() else folder / path)
 
-    try:
-        picture(0)
-    except (OSError, ValueError):
-        return None
-    return picture
+    def opens(row: int) -> bool:
+        try:
+            picture(row)
+        except Exception:  # Pillow raises many kinds for a broken file
+            return False
+        return True
 
-
-@contextmanager
-def _readable(path: Path) -> Iterator[None]:
-    """Turn what goes wrong while reading ``path`` into one message that names it."""
-    try:
-        yield
-    except UserError:
-        raise
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror or error}") from error
-    except Exception as error:
-        raise UserError(f"{path}: {_why(error)}") from error
-
-
-def _why(error: Any) -> str:
-    if "allow_pickle" in str(error):
-        return (
-            "it holds Python objects, which could run code when loaded; save plain arrays, "
-            "such as labels.astype(str)"
-        )
-    return f"it cannot be read ({error})"
+    return picture if any(map(opens, range(0, len(paths), -(-len(paths) // LOOKED_AT)))) else None

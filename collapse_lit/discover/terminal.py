@@ -5,11 +5,12 @@ from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from collapse_lit.pages.page import number
 
 MOST_WARNINGS = 20
+MOST_FAILURES = 8
 VERDICTS = {
     "distinct": "distinct",
     "gradual": "gradual",
@@ -18,9 +19,16 @@ VERDICTS = {
 }
 
 
+def make_console(error: bool = False) -> Console:
+    """Where a command says what it did: class names stand there as they are, emoji codes too."""
+    return Console(highlight=False, soft_wrap=True, emoji=False, stderr=error)
+
+
 def print_summary(summary: Mapping[str, Any], console: Console) -> None:
     """A table of the classes, and what is to be said of them."""
-    table = Table("class", "samples", "clusters", "separation", "stability", "")
+    table = Table(
+        Column("class", overflow="fold"), "samples", "clusters", "separation", "stability", ""
+    )
     for column in table.columns[1:5]:
         column.justify = "right"
     for entry in summary["classes"]:
@@ -38,6 +46,8 @@ def print_summary(summary: Mapping[str, Any], console: Console) -> None:
         console.print(f"- {escape(warning)}")
     if (more := len(summary["warnings"]) - MOST_WARNINGS) > 0:
         console.print(f"- and {more} more in clusters.json")
+    if failures := summary.get("failures"):
+        print_failures(failures, console)
     if scores := summary.get("agreement"):
         ceiling = "" if scores["ceiling"] is None else f", ceiling {scores['ceiling']:.3f}"
         console.print(
@@ -45,3 +55,28 @@ def print_summary(summary: Mapping[str, Any], console: Console) -> None:
             f"{scores['accuracy']:.3f} (floor {scores['floor']:.3f}{ceiling}), NMI "
             f"{scores['nmi']:.3f}, ARI {scores['ari']:.3f}"
         )
+
+
+def print_failures(failures: Mapping[str, Any], console: Console) -> None:
+    """The clusters that the classifier does worst on."""
+    clusters = failures["clusters"]
+    table = Table("cluster", "class", "samples", "accuracy", "95 %", "loss", "taken for")
+    for column in (table.columns[0], *table.columns[2:6]):
+        column.justify = "right"
+    for entry in clusters[:MOST_FAILURES]:
+        low, high = entry["interval"]
+        table.add_row(
+            str(entry["cluster"]),
+            escape(entry["class"]),
+            str(entry["samples"]),
+            f"{100 * entry['accuracy']:.1f} %",
+            f"{100 * low:.0f}–{100 * high:.0f}",
+            number(entry["loss"]),
+            escape(", ".join(f"{c['class']} {c['samples']}" for c in entry["confusions"])),
+            style="bold" if entry["worse"] else None,
+        )
+    console.print(
+        f"The classifier is right on {100 * failures['accuracy']:.1f} % of {failures['samples']} "
+        f"samples; worst of {len(clusters)} clusters:"
+    )
+    console.print(table)

@@ -4,7 +4,7 @@ A page is one file that needs no network. What is on it is said where it is abou
 in ``report/``, a discovery in ``discover/``.
 """
 
-from collapse_lit.pages.page import write_page
+from collapse_lit.pages.page import render_page, write_page
 from collapse_lit.pages.sprite import Sprite, make_sprite
 
-__all__ = ["Sprite", "make_sprite", "write_page"]
+__all__ = ["Sprite", "make_sprite", "render_page", "write_page"]

@@ -23,8 +23,13 @@ def write_page(path: Path, package: str, template: str, values: Mapping[str, Any
         template: Its name.
         values: What it shows. Every text in it is escaped.
     """
+    write_whole(path, render_page(package, template, values))
+
+
+def render_page(package: str, template: str, values: Mapping[str, Any]) -> bytes:
+    """The content of an HTML file; arguments as for :func:`write_page`."""
     page = _environment(package).get_template(template).render(**values)
-    write_whole(path, page.encode())
+    return page.encode("utf-8", "backslashreplace")
 
 
 @cache

@@ -40,9 +40,17 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
 def write_whole(path: Path, content: bytes) -> None:
     """Write a file so that it is there whole or not at all, also after a kill or a power cut.
 
+    A link stays one: what it leads to is written. A device or a pipe is written to, not replaced.
+
     Raises:
         OSError: It cannot be written, by its name; what was there before is still there.
     """
+    if path.is_symlink():
+        path = path.resolve()
+    if path.exists() and not path.is_file():
+        with naming(path), path.open("wb") as stream:  # of a folder: is a directory
+            stream.write(content)
+        return
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         with naming(path):
@@ -65,9 +73,19 @@ def naming(path: Path) -> Iterator[None]:
         raise OSError(error.errno, error.strerror, str(path)) from error
 
 
+def plain_text(name: str | Path) -> str:
+    r"""A file name as text that can be written: bytes that are no UTF-8 as ``\xe9``."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write strict JSON, whole or not at all; nan and infinity become null."""
-    write_whole(path, (json.dumps(json_values(value), indent=2) + "\n").encode())
+    write_whole(path, json_bytes(value))
+
+
+def json_bytes(value: Any) -> bytes:
+    """Strict JSON as the content of a file; nan and infinity become null."""
+    return (json.dumps(json_values(value), indent=2) + "\n").encode()
 
 
 def json_values(value: Any) -> Any:

@@ -183,6 +183,31 @@ def test_names_of_a_discovery_execute_nothing(pages, browser) -> None:
     assert_nothing_ran(browser)
 
 
+def test_names_are_typed_in_the_page_and_saved(pages, browser) -> None:
+    browser.open(pages["discovery"])
+    browser.run(
+        "window.saved = null; const make = URL.createObjectURL;"
+        "URL.createObjectURL = (blob) => {"
+        "  blob.text().then((text) => { window.saved = text; }); return make(blob); };"
+        "const field = document.querySelector('input.name'); field.value = 'mine, \"own\" ';"
+        "field.dispatchEvent(new Event('input', { bubbles: true }));"
+        "document.querySelector('#names button').click();"
+    )
+    browser.until("window.saved")
+    rows = list(csv.DictReader(browser.run("return window.saved").splitlines()))
+    assert [(row["cluster"], row["name"]) for row in rows] == [("0", 'mine, "own"'), ("1", "")]
+    assert {row["coarse"] for row in rows} == {f"cat {ATTACK}"}
+    counted = browser.run("return document.querySelector('#names output').textContent")
+    assert counted == "1 of 2 clusters named"
+    assert_nothing_ran(browser)
+
+
+def test_printing_draws_every_chart(pages, browser) -> None:
+    browser.leave(pages["discovery"].as_uri())  # opened, not scrolled
+    browser.run("dispatchEvent(new Event('beforeprint'))")
+    browser.until("[...document.querySelectorAll('.plot')].every((plot) => plot._fullLayout)")
+
+
 def test_a_cell_of_the_grid_leads_to_its_own_page(pages, browser) -> None:
     browser.open(pages["grid"])
     assert "<b>&amp;</b>" in browser.run("return document.querySelector('.plot').textContent")

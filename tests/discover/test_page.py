@@ -1,5 +1,7 @@
 import torch
+from PIL import Image
 
+from collapse_lit.cli import main
 from collapse_lit.discover import Discovery, SubClasses
 from collapse_lit.discover.page import FEWEST, POINTS, points_shown
 from collapse_lit.measure import Recovery, Space
@@ -44,3 +46,17 @@ def test_points_are_shared_among_classes_but_a_small_one_is_seen() -> None:
 
 def test_many_classes_do_not_make_a_page_that_cannot_be_opened() -> None:
     assert sum(numbers(found_in(*[1000] * 400))) == POINTS
+
+
+def test_names_may_be_typed_in_the_page(planted) -> None:
+    planted.labels = [f'{label}"<img src=x onerror=alert(1)>' for label in planted.labels]
+    (planted.folder / "a b").mkdir()
+    Image.new("RGB", (4, 4)).save(planted.folder / "a b" / "javascript:1.png")
+    planted.write(path=[str(planted.folder / "a b/javascript:1.png")] * 450)
+    out = planted.folder / "found"
+    assert main(["discover", *planted.files, "--k", "1", "--out", str(out)]) == 0
+    page = (out / "report.html").read_text()
+    assert page.count('<input class="name"') == 2
+    assert 'data-cluster="1" data-coarse="dog&#34;&lt;img src=x onerror=alert(1)&gt;"' in page
+    assert 'data-size="150"' in page
+    assert 'href="../a%20b/javascript%3A1.png"' in page

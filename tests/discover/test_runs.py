@@ -7,7 +7,7 @@ import yaml
 
 from collapse_lit.cli import main
 from collapse_lit.discover import runs
-from collapse_lit.discover.runs import run_samples
+from collapse_lit.discover.runs import TrainedRun, run_samples
 from collapse_lit.errors import UserError
 from collapse_lit.features import further_views
 from collapse_lit.tracking.run_directory import RunDirectory
@@ -79,3 +79,35 @@ def test_a_run_that_is_none_is_named(run: Path, tmp_path: Path, capsys) -> None:
     (tmp_path / "config.yaml").write_text("data: {source: digits, colour: red}")
     with pytest.raises(UserError, match=r"config\.yaml: it is no configuration of a run"):
         run_samples(tmp_path)
+
+
+@pytest.mark.parametrize("fine", [False, True])
+def test_new_images_are_prepared_as_the_runs_own(run: Path, tmp_path: Path, fine: bool) -> None:
+    own = run_samples(run)
+    assert own.picture is not None
+    assert own.fine is not None
+    for row in range(60):
+        name = (
+            own.fine_names[int(own.fine[row])] if fine else own.coarse_names[int(own.coarse[row])]
+        )
+        (tmp_path / "new" / name).mkdir(parents=True, exist_ok=True)
+        own.picture(row).save(tmp_path / "new" / name / f"{row:02}.png")
+    trained = TrainedRun(run, checkpoint="last")
+    samples = trained.samples_of(tmp_path / "new")
+    rows = [int(Path(path).stem) for path in samples.paths or ()]
+    torch.testing.assert_close(samples.features, own.features[rows])
+    assert samples.coarse_names == own.coarse_names
+    assert torch.equal(samples.coarse, own.coarse[rows])
+    assert (samples.fine is not None) == fine
+    assert samples.predictions is not None
+    assert own.predictions is not None
+    assert torch.equal(samples.predictions.ids, own.predictions.ids[rows])
+    features, paths = trained.features_of(tmp_path / "new")
+    torch.testing.assert_close(features, samples.features)
+    assert paths == samples.paths
+
+
+def test_a_checkpoint_may_be_named(run: Path) -> None:
+    assert run_samples(run, checkpoint="last.ckpt").origin["checkpoint"] == "last.ckpt"
+    with pytest.raises(UserError, match=r"--checkpoint epoch_9: .*the run has last\.ckpt"):
+        run_samples(run, checkpoint="epoch_9")

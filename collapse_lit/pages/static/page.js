@@ -114,3 +114,57 @@ for (const element of document.querySelectorAll(".chart")) near.observe(element)
 dark.addEventListener("change", () => {
   for (const promise of drawn.values()) promise.then((plot) => Plotly.relayout(plot, { template: template() }));
 });
+
+// Printing: charts that were never near the window are drawn too.
+addEventListener("beforeprint", () => document.querySelectorAll(".chart").forEach(draw));
+
+// Names for clusters, typed here and saved as names.csv; kept by the browser until then.
+const fields = [...document.querySelectorAll("input.name")];
+const keep = document.getElementById("names")?.dataset.keep;
+const quoted = (text) => `"${text.replaceAll('"', '""')}"`;
+
+function namesTable() {
+  const rows = fields.map(({ dataset, value }) =>
+    [dataset.cluster, quoted(dataset.coarse), dataset.size, quoted(value.trim())].join(","));
+  return ["cluster,coarse,size,name", ...rows, ""].join("\n");
+}
+
+function countNames() {
+  const named = fields.filter((field) => field.value.trim()).length;
+  document.querySelector("#names output").textContent = `${named} of ${fields.length} clusters named`;
+}
+
+function stored(change) {
+  try { return change(localStorage); } catch { return null; } // a browser may refuse, for a file
+}
+
+if (fields.length) {
+  const before = JSON.parse(stored((store) => store.getItem(keep)) || "{}");
+  for (const field of fields) field.value = before[field.dataset.cluster] || field.value;
+  countNames();
+  addEventListener("input", (event) => {
+    if (!event.target.matches("input.name")) return;
+    countNames();
+    const typed = Object.fromEntries(fields.map((field) => [field.dataset.cluster, field.value]));
+    stored((store) => store.setItem(keep, JSON.stringify(typed)));
+  });
+  document.querySelector("#names button").addEventListener("click", () => {
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(new Blob([namesTable()], { type: "text/csv" }));
+    link.download = "names.csv";
+    link.click();
+    URL.revokeObjectURL(link.href);
+  });
+}
+
+// Search: classes whose name, or that of a sample or a cluster shown, has the words.
+const search = document.getElementById("search");
+search?.addEventListener("input", () => {
+  const wanted = search.value.trim().toLowerCase();
+  for (const section of document.querySelectorAll("section[id^='class-']")) {
+    const words = [section.querySelector("h3").textContent,
+      ...[...section.querySelectorAll("[title]")].map((shown) => shown.title),
+      ...[...section.querySelectorAll("input.name")].map((field) => field.value)];
+    section.hidden = !words.some((word) => word.toLowerCase().includes(wanted));
+  }
+});

@@ -1,0 +1,58 @@
+"""One picture from a file as RGB with 8 bits a channel, whatever the file has."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+SIXTEEN_BITS = 65535
+
+
+def open_picture(path: Path, draft: int | None = None) -> Image.Image:
+    """A picture as RGB.
+
+    Grey pictures of 16 bits are scaled from 0…65535. Those of floating point, or of 32 bits, are
+    taken to be on the smallest of the scales 0…1 (floating point only), 0…255 and 0…65535 that
+    holds them. Nothing is clipped.
+
+    Args:
+        path: the file.
+        draft: side in pixels that is enough: large JPEGs are then decoded smaller at once.
+
+    Raises:
+        ValueError: its values are on none of these scales.
+        Exception: whatever Pillow raises for a broken file, of many kinds.
+    """
+    with Image.open(path) as image:
+        if draft is not None:
+            image.draft("RGB", (draft, draft))
+        if image.mode.startswith("I;16"):
+            return _grey(np.asarray(image).astype(np.float64) / SIXTEEN_BITS)
+        if image.mode in ("I", "F"):
+            return _grey(_to_unit(np.asarray(image), image.format))
+        if image.mode == "P" and "transparency" in image.info:
+            return image.convert("RGBA").convert("RGB")  # Pillow warns of the direct way
+        return image.convert("RGB")
+
+
+def _to_unit(values: np.ndarray, file_format: str | None) -> np.ndarray:
+    """The values on the scale 0…1."""
+    low, high = float(values.min()), float(values.max())
+    if not (np.isfinite(low) and np.isfinite(high)):
+        raise ValueError("it has pixels that are NaN or infinite")
+    scales = [255.0, float(SIXTEEN_BITS)]
+    if values.dtype.kind == "f":
+        scales.insert(0, 1.0)
+    elif file_format == "PNG":  # older versions of Pillow read 16 bits as 32
+        scales = [float(SIXTEEN_BITS)]
+    fitting = [scale for scale in scales if high <= scale]
+    if low < 0 or not fitting:
+        raise ValueError(
+            f"its pixels go from {low:g} to {high:g}; save them on the scale 0…255 or 0…65535"
+        )
+    return values / fitting[0]
+
+
+def _grey(unit: np.ndarray) -> Image.Image:
+    """A grey picture of (H, W) values on the scale 0…1."""
+    return Image.fromarray(np.rint(unit * 255).astype(np.uint8)).convert("RGB")

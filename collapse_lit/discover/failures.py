@@ -1,0 +1,139 @@
+"""Where the classifier fails: its accuracy, loss and confusions in each cluster, worst first."""
+
+import math
+from collections import Counter
+from dataclasses import dataclass
+
+import torch
+from scipy.stats import norm
+
+from collapse_lit.discover.discovery import Discovery
+from collapse_lit.discover.samples import Samples
+
+LEVEL = 0.95  # of all intervals of differences together
+NOTABLE = 0.05  # accuracy below the rest of the class that is worth a warning
+MOST_CONFUSIONS = 3
+
+Interval = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class ClusterFailures:
+    """How the classifier does on one cluster.
+
+    Attributes:
+        cluster: its number.
+        samples: its samples whose prediction is known, one or more.
+        right: how many of them get their class.
+        interval: Wilson's 95 % interval of the accuracy.
+        loss: mean cross-entropy in nats, None where it is not known.
+        confusions: the classes given most often instead, and how often.
+        rest: accuracy on the rest of the class, None where there is none.
+        difference: interval of the accuracy less that of the rest, at 95 % for all clusters
+            together; None where there is no rest.
+    """
+
+    cluster: int
+    samples: int
+    right: int
+    interval: Interval
+    loss: float | None
+    confusions: tuple[tuple[str, int], ...]
+    rest: float | None = None
+    difference: Interval | None = None
+
+    @property
+    def accuracy(self) -> float:
+        """Share of the samples that get their class."""
+        return self.right / self.samples
+
+    @property
+    def worse(self) -> bool:
+        """Whether it is worse than the rest of its class, by a notable amount and for sure."""
+        return self.difference is not None and self.difference[1] < -NOTABLE
+
+    @property
+    def sentence(self) -> str:
+        """The warning, where it is worse."""
+        assert self.rest is not None
+        assert self.difference is not None
+        low, high = (100 * -side for side in reversed(self.difference))
+        return (
+            f"the classifier is right on {100 * self.accuracy:.1f} % of cluster {self.cluster} and "
+            f"on {100 * self.rest:.1f} % of the rest of the class ({low:.0f} to {high:.0f} points "
+            "worse)"
+        )
+
+
+@dataclass(frozen=True)
+class Failures:
+    """How the classifier does.
+
+    Attributes:
+        samples: samples whose prediction is known.
+        right: how many of them get their class.
+        clusters: those with such samples, worst first.
+    """
+
+    samples: int
+    right: int
+    clusters: tuple[ClusterFailures, ...]
+
+
+def find_failures(samples: Samples, found: Discovery) -> Failures | None:
+    """Score the classifier in each cluster; None where its predictions are not known."""
+    if samples.predictions is None:
+        return None
+    given, loss = samples.predictions.ids, samples.predictions.loss
+    place = {name: c for c, name in enumerate(samples.coarse_names)}
+    to_coarse = torch.tensor([place.get(name, -1) for name in samples.predictions.names])
+    known = given >= 0
+    right = known & (to_coarse[given.clamp(min=0)] == samples.coarse)
+    judged = sum(classes.k for classes in found.classes if classes.k > 1)
+    scores = []
+    for cluster, coarse in enumerate(found.cluster_to_coarse.tolist()):
+        mine = known & (found.ids == cluster)
+        rest = known & (samples.coarse == coarse) & ~mine
+        n, hits = int(mine.sum()), int((right & mine).sum())
+        if not n:
+            continue
+        others, other_hits = int(rest.sum()), int((right & rest).sum())
+        wrong = Counter(given[mine & ~right].tolist()).most_common(MOST_CONFUSIONS)
+        scores.append(
+            ClusterFailures(
+                cluster=cluster,
+                samples=n,
+                right=hits,
+                interval=wilson(hits, n),
+                loss=None if loss is None else float(loss[mine].mean()),
+                confusions=tuple((samples.predictions.names[c], count) for c, count in wrong),
+                rest=other_hits / others if others else None,
+                difference=difference(hits, n, other_hits, others, 1 - (1 - LEVEL) / judged)
+                if others
+                else None,
+            )
+        )
+    scores.sort(key=lambda score: (score.accuracy, -(score.loss or 0), score.cluster))
+    return Failures(int(known.sum()), int(right.sum()), tuple(scores))
+
+
+def wilson(right: int, n: int, level: float = LEVEL) -> Interval:
+    """Interval of a share by Wilson's score (1927)."""
+    z = norm.ppf((1 + level) / 2)
+    p = right / n
+    centre = (p + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + (z / (2 * n)) ** 2)
+    return max(float(centre - half), 0.0), min(float(centre + half), 1.0)
+
+
+def difference(right: int, n: int, other_right: int, others: int, level: float) -> Interval:
+    """Interval of one share less another by Newcombe's hybrid score (1998, method 10)."""
+    p, q = right / n, other_right / others
+    (low, high), (other_low, other_high) = (
+        wilson(right, n, level),
+        wilson(other_right, others, level),
+    )
+    return (
+        p - q - math.hypot(p - low, other_high - q),
+        p - q + math.hypot(high - p, q - other_low),
+    )

@@ -1,0 +1,112 @@
+"""The folder of a discovery: it holds the files of one discovery, or of none."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from collapse_lit.discover.csv_files import read_csv
+from collapse_lit.errors import UserError
+
+
+class DiscoveryFolder:
+    """Paths of what a discovery writes, by the names that users rely on."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.clusters = path / "clusters.csv"
+        self.summary = path / "clusters.json"
+        self.report = path / "report.html"
+        self.names = path / "names.csv"
+        self.features = path / "features.npy"
+        self.probe = path / "probe.npz"
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All that a discovery may write; the summary, which marks it, is the last."""
+        return (
+            *(self.clusters, self.report, self.names, self.features, self.probe),
+            self.summary,
+        )
+
+    def claim(self) -> None:
+        """Make the folder, and see that all can be written, before anything is computed in vain.
+
+        Raises:
+            UserError: It cannot be written to, or names were filled in there that would be lost.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            trial = self.path / f".writable-{os.getpid()}"
+            trial.touch()
+            trial.unlink()
+        except OSError as error:
+            raise UserError(
+                f"--out {self.path}: cannot write there ({error.strerror}); choose another folder"
+            ) from error
+        for file in self.files:
+            if file.exists() and not file.is_file():
+                raise UserError(
+                    f"--out {self.path}: {file} is no file and would be in the way; choose another "
+                    "folder"
+                )
+        if self.names.exists() and any(n.strip() for n in read_csv(self.names, ("name",))["name"]):
+            raise UserError(
+                f"{self.names} has names filled in, which new clusters would make void; move it "
+                "away, or choose another --out"
+            )
+
+    def replace(self, contents: Mapping[Path, bytes]) -> None:
+        """Put the files of one discovery in the place of those of another.
+
+        All are written beside their places first. A disk that is full leaves what was there; a kill
+        on the way leaves a folder without a summary, which is of no discovery.
+
+        Raises:
+            UserError: They cannot be written; what was there before is still there.
+        """
+        ready: list[tuple[Path, Path]] = []
+        try:
+            for file in self.files:
+                if file in contents:
+                    place = file.resolve() if file.is_symlink() else file
+                    partial = place.with_name(f".{place.name}.{os.getpid()}.partial")
+                    ready.append((partial, place))
+                    _write(partial, contents[file])
+            self.summary.unlink(missing_ok=True)
+            for file in self.files:
+                if file not in contents:
+                    file.unlink(missing_ok=True)
+            for partial, place in ready:
+                partial.replace(place)
+        except OSError as error:
+            raise UserError(
+                f"--out {self.path}: cannot write {error.filename or 'there'} ({error.strerror})"
+            ) from error
+        finally:
+            for partial, _ in ready:
+                partial.unlink(missing_ok=True)
+
+    def read_summary(self) -> dict[str, Any]:
+        """What ``clusters.json`` says.
+
+        Raises:
+            UserError: There is none, or it is broken.
+        """
+        try:
+            return json.loads(self.summary.read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            raise UserError(
+                f"--out {self.path}: there is no {self.summary.name} in it; run discover without "
+                "--names first"
+            ) from error
+        except (OSError, ValueError) as error:
+            raise UserError(f"{self.summary}: it is no JSON ({error})") from error
+
+
+def _write(path: Path, content: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())

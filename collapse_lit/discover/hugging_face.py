@@ -1,0 +1,48 @@
+"""Image classifiers in the format of Hugging Face, from a folder or by name."""
+
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from torch import Tensor
+
+from collapse_lit.discover.builders import Built, NetworkOptions
+from collapse_lit.errors import UserError
+
+TAKES = ("model", "layer", "pool")
+
+
+def build(options: NetworkOptions) -> Built:
+    """The classifier of ``hf:FOLDER`` with its own weights, preparation and class names.
+
+    Raises:
+        UserError: transformers is missing, there is no such classifier, or an option is not for it.
+    """
+    name = options.model.removeprefix("hf:")
+    for option, value in vars(options).items():
+        if value is not None and option not in TAKES:
+            raise UserError(f"--{option} does not go with hf:, whose folder says it")
+    try:
+        from transformers import AutoImageProcessor, AutoModelForImageClassification
+    except ImportError as error:
+        raise UserError(
+            f"--model {options.model} needs transformers: pip install transformers"
+        ) from error
+    local = Path(name).is_dir()
+    try:
+        model = AutoModelForImageClassification.from_pretrained(name, local_files_only=local)
+        processor = AutoImageProcessor.from_pretrained(name, local_files_only=local)
+    except Exception as error:  # whatever the hub's client raises
+        said = " ".join(str(error).split())
+        raise UserError(
+            f"--model {options.model}: no image classifier can be had there ({said[:300]})"
+        ) from error
+
+    def transform(image: Image.Image) -> Tensor:
+        prepared: Any = processor(images=image, return_tensors="pt")
+        return prepared["pixel_values"][0]
+
+    labels = model.config.id2label
+    names = tuple(str(labels[c]) for c in range(len(labels)))
+    generic = all(label == f"LABEL_{c}" for c, label in enumerate(names))
+    return Built(model, transform, None if generic else names)

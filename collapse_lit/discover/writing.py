@@ -1,0 +1,40 @@
+"""A discovery into its folder: everything is made first, then put in place at once."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from collapse_lit.discover.agreement import agree
+from collapse_lit.discover.discovery import Discovery
+from collapse_lit.discover.failures import find_failures
+from collapse_lit.discover.folder import DiscoveryFolder
+from collapse_lit.discover.gallery import choose_members, hang
+from collapse_lit.discover.outputs import summarise, tables
+from collapse_lit.discover.page import discovery_page
+from collapse_lit.discover.samples import Samples
+
+
+def write_discovery(
+    folder: DiscoveryFolder,
+    samples: Samples,
+    found: Discovery,
+    asked: Mapping[str, Any],
+    names: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """Write clusters.csv, clusters.json, names.csv, report.html; returns what clusters.json says.
+
+    Args:
+        folder: where to.
+        samples: what was looked into.
+        found: what was found.
+        asked: the options that it was found with.
+        names: known ones, for classes of a single cluster.
+
+    Raises:
+        UserError: The folder cannot be written to; what was there before is still there.
+    """
+    chosen = choose_members(samples, found)
+    failures = find_failures(samples, found)
+    summary = summarise(samples, found, chosen, agree(samples, found), asked, failures)
+    page = discovery_page(summary, hang(samples, chosen, folder.path), samples, found, names or {})
+    folder.replace({**tables(folder, samples, found, summary, names or {}), folder.report: page})
+    return summary
