@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from collapse_lit.errors import UserError
-from collapse_lit.measure.precision import full_float32
+from collapse_lit.measure.full_float32 import full_float32
 from collapse_lit.reading.activations import LastLayer
 from collapse_lit.reading.batches import Batch, take_apart
 from collapse_lit.reading.layers import Captured, Recorder, find_layer

@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from collapse_lit.callbacks.asked import Asked, network_of
 from collapse_lit.callbacks.fine_labels import settle_fine
+from collapse_lit.callbacks.kept_weights import check_whole, fingerprint, kept_weights
 from collapse_lit.callbacks.last_epoch import UNLIMITED
 from collapse_lit.callbacks.loaders import (
     PASS_LOADERS,
@@ -24,7 +25,6 @@ from collapse_lit.callbacks.loaders import (
 )
 from collapse_lit.callbacks.randomness import kept_randomness
 from collapse_lit.callbacks.shares import Share, share_of
-from collapse_lit.callbacks.weights import check_whole, fingerprint, kept_weights
 from collapse_lit.features import Features, View, extract_features, in_eval_mode
 from collapse_lit.measure.distributed import Group, max_over_ranks
 from collapse_lit.reading.batches import Batch, take_apart

@@ -11,11 +11,11 @@ import torch
 
 from collapse_lit.callbacks.asked import Asked, joined_views
 from collapse_lit.callbacks.clean_pass import clean_features, forget_features, measuring_group
+from collapse_lit.callbacks.kept_weights import kept_fingerprint, let_average_before
 from collapse_lit.callbacks.last_epoch import is_last_epoch
 from collapse_lit.callbacks.loaders import Loaders, check_functions
 from collapse_lit.callbacks.own_report import OwnReport, draw_reports, finish_reports, keep_reports
 from collapse_lit.callbacks.watchers import check_watchers
-from collapse_lit.callbacks.weights import kept_fingerprint, let_average_before
 from collapse_lit.errors import UserError
 from collapse_lit.features import Features, View
 from collapse_lit.measure.distributed import Group, max_over_ranks

@@ -15,9 +15,9 @@ from collapse_lit.data import CoarseDataModule
 from collapse_lit.errors import UserError
 from collapse_lit.fit.backbone_options import leave_other_options
 from collapse_lit.fit.endings import Endings
+from collapse_lit.fit.figures import RunPictures
 from collapse_lit.fit.interruption import StopOnSignal
 from collapse_lit.fit.launchers import cluster_environment, join_processes
-from collapse_lit.fit.pictures import RunPictures
 from collapse_lit.fit.precision import avoid_slow_precision
 from collapse_lit.fit.preflight import check_clusters, check_length, warn_of_unused_gpu
 from collapse_lit.fit.progress import NetworkSize, progress_callback

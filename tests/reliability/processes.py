@@ -125,7 +125,7 @@ def _fit(arguments: list[str], printed: Path, environment: Mapping[str, str], ph
 def _trace(phase: Any) -> None:
     from collapse_lit.callbacks.monitor import Monitor
     from collapse_lit.fit import command
-    from collapse_lit.fit.pictures import RunPictures
+    from collapse_lit.fit.figures import RunPictures
     from collapse_lit.models import CoarseClassifier
     from collapse_lit.tracking.checkpoints import WholeCheckpointIO
 

@@ -18,7 +18,7 @@ from collapse_lit.measure.collapse.statistics import (
     within_class,
 )
 from collapse_lit.measure.distributed import Group
-from collapse_lit.measure.precision import full_float32
+from collapse_lit.measure.full_float32 import full_float32
 
 
 @dataclass(frozen=True, eq=False)

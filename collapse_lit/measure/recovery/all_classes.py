@@ -16,7 +16,7 @@ from collapse_lit.measure.distributed import (
     rank_and_size,
     sum_over_ranks,
 )
-from collapse_lit.measure.precision import full_float32
+from collapse_lit.measure.full_float32 import full_float32
 from collapse_lit.measure.recovery.clusters import ClassClusters, Recovery
 from collapse_lit.measure.recovery.one_class import ClassPoints, cluster_class
 from collapse_lit.measure.recovery.sharing import of_all_ranks, owners, side_by_side

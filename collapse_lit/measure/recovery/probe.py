@@ -24,8 +24,8 @@ from collapse_lit.measure.distributed import (
     max_over_ranks,
     sum_over_ranks,
 )
+from collapse_lit.measure.full_float32 import full_float32
 from collapse_lit.measure.linalg import gram_axes, principal_axes, scatter_matrix
-from collapse_lit.measure.precision import full_float32
 from collapse_lit.measure.recovery.spaces import counts_and_means
 
 PENALTY = 1e-3  # mean cross-entropy + PENALTY / 2 * variance of the logits

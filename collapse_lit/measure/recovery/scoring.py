@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from collapse_lit.measure.distributed import Group, max_over_ranks, mean_over_ranks
-from collapse_lit.measure.precision import full_float32
+from collapse_lit.measure.full_float32 import full_float32
 from collapse_lit.measure.recovery.all_classes import recover
 from collapse_lit.measure.recovery.clusters import Recovery
 from collapse_lit.measure.recovery.matching import Matching, match_clusters, match_random_clusters

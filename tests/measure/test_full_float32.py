@@ -7,7 +7,7 @@ from torch import nn
 from collapse_lit.features import extract_features
 from collapse_lit.measure import fit_probe, neural_collapse
 from collapse_lit.measure.collapse import functional
-from collapse_lit.measure.precision import full_float32
+from collapse_lit.measure.full_float32 import full_float32
 
 
 def settings() -> tuple[str, bool]:
