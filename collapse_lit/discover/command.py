@@ -61,14 +61,14 @@ def run_predict(arguments: Sequence[str]) -> None:
     from collapse_lit.discover.inputs import load_unlabelled
     from collapse_lit.discover.naming import load_probe, write_predictions
     from collapse_lit.discover.terminal import make_console, shown
+    from collapse_lit.tracking.whole_files import is_stream
 
     if options.out.is_dir():
         raise UserError(f"--out {options.out}: it is a folder; a file such as p.csv would be right")
     probe = load_probe(options.probe)
     features, paths = load_unlabelled(_source(options))
     counts = write_predictions(options.out, probe, features, paths)
-    to_a_stream = options.out.exists() and not options.out.is_file()
-    console = make_console(error=to_a_stream)
+    console = make_console(error=is_stream(options.out))
     for name, count in zip(probe.names, counts, strict=True):
         console.print(f"{count:8,}  {shown(name)}")
     console.print(f"Predictions  {shown(options.out)}")
