@@ -5,6 +5,7 @@ from types import ModuleType
 
 import pytest
 import torch
+from PIL import Image
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -36,3 +37,17 @@ def test_even_and_odd_photos_come_with_a_network_that_was_taught_just_that(tmp_p
     assert weights["fc.weight"].shape == (2, 512)
     table = list(csv.DictReader((tmp_path / "labels.csv").read_text().splitlines()))
     assert {(row["label"], int(row["fine"]) % 2) for row in table} == {("even", 0), ("odd", 1)}
+
+
+def test_strips_show_members_of_each_cluster(tmp_path, monkeypatch) -> None:
+    for name, colour in (("a", "red"), ("b", "blue")):
+        (tmp_path / "letter").mkdir(exist_ok=True)
+        Image.new("RGB", (28, 28), colour).save(tmp_path / "letter" / f"{name}.png")
+    rows = [f"{tmp_path}/letter/{name}.png,letter,{i}" for i, name in enumerate("ab")]
+    (tmp_path / "clusters.csv").write_text("\n".join(["path,coarse,cluster", *rows]) + "\n")
+    arguments = ["strips.py", str(tmp_path / "clusters.csv"), str(tmp_path / "out.png")]
+    monkeypatch.setattr("sys.argv", arguments)
+    load("strips").main()
+    with Image.open(tmp_path / "out.png") as sheet:
+        colours = [c for _, c in sheet.convert("RGB").getcolors(99999)]
+    assert {(255, 0, 0), (0, 0, 255)} <= set(colours)

@@ -43,7 +43,7 @@ def _to_unit(values: np.ndarray, file_format: str | None) -> np.ndarray:
     scales = [255.0, float(SIXTEEN_BITS)]
     if values.dtype.kind == "f":
         scales.insert(0, 1.0)
-    elif file_format == "PNG":  # older versions of Pillow read 16 bits as 32
+    elif file_format in ("PNG", "PPM"):  # 16 bits that Pillow reads as 32
         scales = [float(SIXTEEN_BITS)]
     fitting = [scale for scale in scales if high <= scale]
     if low < 0 or not fitting:

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import fields
 
 from rich.console import Console
-from rich.markup import escape
 
 from collapse_lit.discover.inputs import Source
 from collapse_lit.discover.options import discover_parser, predict_parser
@@ -20,9 +19,18 @@ def run_discover(arguments: Sequence[str]) -> None:
     """
     options = discover_parser().parse_args(arguments)
     source = _source(options)
-    from collapse_lit.discover.terminal import make_console
+    from collapse_lit.discover.terminal import make_console, shown
 
     console = make_console()
+    if options.export is not None:
+        if source != Source() or options.names is not None:
+            raise UserError("--export goes with --out alone: it is of the discovery in that folder")
+        from collapse_lit.discover.exports import export
+        from collapse_lit.discover.folder import DiscoveryFolder
+
+        for path in export(DiscoveryFolder(options.out), options.export):
+            console.print(f"Exported  {shown(path)}")
+        return
     if options.names is None:
         _discover(source, options, console)
         return
@@ -40,7 +48,7 @@ def run_discover(arguments: Sequence[str]) -> None:
     if fitted.unnamed:
         left_out = ", ".join(str(cluster) for cluster in fitted.unnamed)
         console.print(f"Without a name, and left out: cluster {left_out}")
-    console.print(f"Probe    {escape(str(folder.probe))}")
+    console.print(f"Probe    {shown(folder.probe)}")
 
 
 def run_predict(arguments: Sequence[str]) -> None:
@@ -52,18 +60,18 @@ def run_predict(arguments: Sequence[str]) -> None:
     options = predict_parser().parse_args(arguments)
     from collapse_lit.discover.inputs import load_unlabelled
     from collapse_lit.discover.naming import load_probe, write_predictions
-    from collapse_lit.discover.terminal import make_console
+    from collapse_lit.discover.terminal import make_console, shown
+    from collapse_lit.tracking.whole_files import is_stream
 
     if options.out.is_dir():
         raise UserError(f"--out {options.out}: it is a folder; a file such as p.csv would be right")
     probe = load_probe(options.probe)
     features, paths = load_unlabelled(_source(options))
     counts = write_predictions(options.out, probe, features, paths)
-    to_a_stream = options.out.exists() and not options.out.is_file()
-    console = make_console(error=to_a_stream)
+    console = make_console(error=is_stream(options.out))
     for name, count in zip(probe.names, counts, strict=True):
-        console.print(f"{count:8,}  {escape(name)}")
-    console.print(f"Predictions  {escape(str(options.out))}")
+        console.print(f"{count:8,}  {shown(name)}")
+    console.print(f"Predictions  {shown(options.out)}")
 
 
 def _source(options: argparse.Namespace) -> Source:
@@ -81,7 +89,7 @@ def _discover(source: Source, options: argparse.Namespace, console: Console) -> 
     from collapse_lit.discover.discovery import discover
     from collapse_lit.discover.folder import DiscoveryFolder
     from collapse_lit.discover.inputs import load_samples
-    from collapse_lit.discover.terminal import print_summary
+    from collapse_lit.discover.terminal import print_summary, shown
     from collapse_lit.discover.wanted import clusters_asked, spaces_wanted
     from collapse_lit.discover.writing import write_discovery
 
@@ -103,4 +111,4 @@ def _discover(source: Source, options: argparse.Namespace, console: Console) -> 
         ("Clusters", folder.clusters, ""),
         ("Names", folder.names, " (fill it in, then --names)"),
     ):
-        console.print(f"{title:10}{escape(str(path))}{hint}")
+        console.print(f"{title:10}{shown(path)}{hint}")

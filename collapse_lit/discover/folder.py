@@ -9,6 +9,8 @@ from typing import Any
 from collapse_lit.discover.csv_files import read_csv
 from collapse_lit.errors import UserError
 
+NEEDED = {"classes", "samples", "features", "assignment"}  # of a summary
+
 
 class DiscoveryFolder:
     """Paths of what a discovery writes, by the names that users rely on."""
@@ -21,12 +23,18 @@ class DiscoveryFolder:
         self.names = path / "names.csv"
         self.features = path / "features.npy"
         self.probe = path / "probe.npz"
+        self.parquet = path / "clusters.parquet"
+        self.projector = tuple(
+            path / "projector" / name
+            for name in ("features.bytes", "metadata.tsv", "sprite.png", "projector_config.pbtxt")
+        )
 
     @property
     def files(self) -> tuple[Path, ...]:
         """All that a discovery may write; the summary, which marks it, is the last."""
         return (
             *(self.clusters, self.report, self.names, self.features, self.probe),
+            *(self.parquet, *self.projector),
             self.summary,
         )
 
@@ -95,7 +103,7 @@ class DiscoveryFolder:
             UserError: There is none, or it is broken.
         """
         try:
-            return json.loads(self.summary.read_text(encoding="utf-8"))
+            summary = json.loads(self.summary.read_text(encoding="utf-8"))
         except FileNotFoundError as error:
             raise UserError(
                 f"--out {self.path}: there is no {self.summary.name} in it; run discover without "
@@ -103,6 +111,11 @@ class DiscoveryFolder:
             ) from error
         except (OSError, ValueError) as error:
             raise UserError(f"{self.summary}: it is no JSON ({error})") from error
+        if not isinstance(summary, dict) or not summary.keys() >= NEEDED:
+            raise UserError(
+                f"{self.summary}: it is of another version or something else; run discover again"
+            )
+        return summary
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -17,6 +17,7 @@ from collapse_lit.discover.discovery import Discovery, SubClasses
 from collapse_lit.discover.samples import Samples
 from collapse_lit.measure.recovery.spaces import coordinates
 
+ALL_NAMES = 20000  # of samples that a page lists: 2 MB
 ALL_TILES = 3000  # on a page, about: it must still open
 MOST, FEWEST = 8, 2  # tiles in a strip
 SIDE = 96  # pixels
@@ -82,10 +83,25 @@ def hang(samples: Samples, chosen: Sequence[Members], folder: Path) -> list[Stri
 
 
 def _tile(samples: Samples, row: int, folder: Path) -> Tile:
-    name, link = samples.name_of(row), None
-    if samples.paths is not None and Path(name).is_file():
-        link = quote(os.path.relpath(name, folder).replace(os.sep, "/"))
-    return Tile(name, thumbnail(samples, row), link)
+    return Tile(samples.name_of(row), thumbnail(samples, row), link_to(samples, row, folder))
+
+
+def link_to(samples: Samples, row: int, folder: Path) -> str | None:
+    """Address of a sample's file for a page in ``folder``; None where there is no such file."""
+    if samples.paths is None or not Path(samples.paths[row]).is_file():
+        return None
+    return quote(os.path.relpath(samples.paths[row], folder).replace(os.sep, "/"))
+
+
+def list_all(samples: Samples, found: Discovery, folder: Path) -> dict[int, list[Tile]]:
+    """Every sample of each cluster by its name, least certain first; none where they are many."""
+    if samples.paths is None or len(samples) > ALL_NAMES:
+        return {}
+    listed: dict[int, list[Tile]] = {}
+    for row in torch.argsort(found.margin, stable=True).tolist():
+        tile = Tile(samples.name_of(row), None, link_to(samples, row, folder))
+        listed.setdefault(int(found.ids[row]), []).append(tile)
+    return listed
 
 
 def thumbnail(samples: Samples, row: int) -> str | None:

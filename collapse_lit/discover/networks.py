@@ -80,7 +80,8 @@ def network_features(
 
 def available_device() -> torch.device:
     """The accelerator of this machine, or the CPU."""
-    return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
+    found = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    return found or torch.device("cpu")
 
 
 def numbered(batches: Iterable[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:

@@ -12,6 +12,7 @@ from collapse_lit.errors import UserError
 
 LARGEST_SEED = 2**32 - 1  # NumPy's
 LARGEST_SIDE = 8192
+EXPORTS = ("parquet", "projector")
 
 DISCOVER = """Find hidden sub-classes in a classifier: sub-populations inside its classes that
 nobody labelled. They are in the features that enter its last layer already, and are found there
@@ -21,8 +22,7 @@ by clustering inside each class; no finer label is needed.
   collapse-lit discover --run runs/quickstart --out found
   collapse-lit discover --run runs/mine --images photos --out found
   collapse-lit discover --model resnet18 --weights mine.pt --images photos --out found
-  collapse-lit discover --model mynets.Net --weights mine.pt --image_size 64 --images photos \\
-    --out found
+  collapse-lit discover --model mynets.Net --image_size 64 --images photos --out found
   collapse-lit discover --out found --names found/names.csv
 
 The last line comes after a look at found/report.html and filling in names: it fits a linear probe
@@ -32,8 +32,7 @@ PREDICT = """Predict the names given to sub-classes, for new samples of the same
 
   collapse-lit predict --probe found/probe.npz --features new.npy --out predictions.csv
   collapse-lit predict --probe found/probe.npz --run runs/mine --images new --out predictions.csv
-  collapse-lit predict --probe found/probe.npz --model resnet18 --weights mine.pt --images new \\
-    --out predictions.csv"""
+  collapse-lit predict --probe found/probe.npz --model resnet18 --images new --out p.csv"""
 
 
 class Parser(argparse.ArgumentParser):
@@ -90,6 +89,14 @@ def discover_parser() -> Parser:
         type=Path,
         metavar="CSV",
         help="DIR/names.csv with names filled in: fit them and write DIR/probe.npz",
+    )
+    out.add_argument(
+        "--export",
+        nargs="+",
+        choices=EXPORTS,
+        metavar="FORMAT",
+        help="write the discovery that is in DIR as parquet (DIR/clusters.parquet, with features) "
+        "or projector (DIR/projector, for TensorBoard)",
     )
     return parser
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from collapse_lit.discover.discovery import Discovery, SubClasses
-from collapse_lit.discover.gallery import Strips, picture_of
+from collapse_lit.discover.gallery import Strips, Tile, picture_of
 from collapse_lit.discover.samples import Samples
 from collapse_lit.discover.terminal import VERDICTS
 from collapse_lit.pages import make_sprite, render_page
@@ -23,6 +23,7 @@ def discovery_page(
     samples: Samples,
     found: Discovery,
     names: Mapping[str, str],
+    listed: Mapping[int, Sequence[Tile]],
 ) -> bytes:
     """The content of the page.
 
@@ -32,6 +33,7 @@ def discovery_page(
         samples: what was looked into.
         found: what was found.
         names: known ones, for classes of a single cluster.
+        listed: every sample of each cluster, where they are not too many.
     """
     shown = [points_shown(found, classes) for classes in found.classes]
     drawn = [c.index.numpy()[some] for c, some in zip(found.classes, shown, strict=True)]
@@ -47,6 +49,7 @@ def discovery_page(
         "failures_shown": FAILURES,
         "gallery": gallery,
         "names": names,
+        "listed": listed,
         "pictures": any(tile.jpeg for strips in gallery for tile in strips.typical),
         "verdicts": VERDICTS,
         "counts": {

@@ -61,6 +61,8 @@ def with_predictions(samples: Samples, path: Path) -> Samples:
     if "loss" in columns:
         with readable(path):
             loss = torch.tensor([float(columns["loss"][row]) for row in order])
+        if not torch.isfinite(loss).all():
+            raise UserError(f"--predictions {path}: a loss is NaN or infinite")
         found = replace(found, loss=loss)
     return replace(samples, predictions=found)
 

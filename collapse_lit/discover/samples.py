@@ -13,6 +13,7 @@ from torch import Tensor
 
 from collapse_lit.errors import UserError
 
+LARGEST = 1e100  # of a feature: its square must be a number
 NUMBER = re.compile(r"-?\d{1,18}")
 
 Picture = Callable[[int], Image.Image]
@@ -203,6 +204,8 @@ def check_features(array: np.ndarray | Tensor, source: str) -> Tensor:
     broken = np.flatnonzero(~np.isfinite(array).all(axis=1)).tolist()
     if broken:
         raise UserError(f"{source}: NaN or infinite features in {_rows(broken)}")
+    if (largest := max(float(array.max()), -float(array.min()))) > LARGEST:
+        raise UserError(f"{source}: features up to {largest:.1e}; scale them below {LARGEST:.0e}")
     return torch.from_numpy(np.ascontiguousarray(array))
 
 

@@ -24,6 +24,12 @@ def make_console(error: bool = False) -> Console:
     return Console(highlight=False, soft_wrap=True, emoji=False, stderr=error)
 
 
+def shown(text: object) -> str:
+    """A name or path for a terminal, as it is: no markup, and no control characters."""
+    kept = (c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
+    return escape("".join(kept))
+
+
 def print_summary(summary: Mapping[str, Any], console: Console) -> None:
     """A table of the classes, and what is to be said of them."""
     table = Table(
@@ -34,7 +40,7 @@ def print_summary(summary: Mapping[str, Any], console: Console) -> None:
     for entry in summary["classes"]:
         sizes = " + ".join(str(cluster["samples"]) for cluster in entry["clusters"])
         table.add_row(
-            escape(entry["class"]),
+            shown(entry["class"]),
             str(entry["samples"]),
             sizes,
             number(entry["separation"]),  # None where it is not defined
@@ -43,7 +49,7 @@ def print_summary(summary: Mapping[str, Any], console: Console) -> None:
         )
     console.print(table)
     for warning in summary["warnings"][:MOST_WARNINGS]:
-        console.print(f"- {escape(warning)}")
+        console.print(f"- {shown(warning)}")
     if (more := len(summary["warnings"]) - MOST_WARNINGS) > 0:
         console.print(f"- and {more} more in clusters.json")
     if failures := summary.get("failures"):
@@ -67,12 +73,12 @@ def print_failures(failures: Mapping[str, Any], console: Console) -> None:
         low, high = entry["interval"]
         table.add_row(
             str(entry["cluster"]),
-            escape(entry["class"]),
+            shown(entry["class"]),
             str(entry["samples"]),
             f"{100 * entry['accuracy']:.1f} %",
             f"{100 * low:.0f}–{100 * high:.0f}",
             number(entry["loss"]),
-            escape(", ".join(f"{c['class']} {c['samples']}" for c in entry["confusions"])),
+            shown(", ".join(f"{c['class']} {c['samples']}" for c in entry["confusions"])),
             style="bold" if entry["worse"] else None,
         )
     console.print(

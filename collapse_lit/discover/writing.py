@@ -7,7 +7,7 @@ from collapse_lit.discover.agreement import agree
 from collapse_lit.discover.discovery import Discovery
 from collapse_lit.discover.failures import find_failures
 from collapse_lit.discover.folder import DiscoveryFolder
-from collapse_lit.discover.gallery import choose_members, hang
+from collapse_lit.discover.gallery import choose_members, hang, list_all
 from collapse_lit.discover.outputs import summarise, tables
 from collapse_lit.discover.page import discovery_page
 from collapse_lit.discover.samples import Samples
@@ -35,6 +35,8 @@ def write_discovery(
     chosen = choose_members(samples, found)
     failures = find_failures(samples, found)
     summary = summarise(samples, found, chosen, agree(samples, found), asked, failures)
-    page = discovery_page(summary, hang(samples, chosen, folder.path), samples, found, names or {})
+    gallery = hang(samples, chosen, folder.path)
+    listed = list_all(samples, found, folder.path)
+    page = discovery_page(summary, gallery, samples, found, names or {}, listed)
     folder.replace({**tables(folder, samples, found, summary, names or {}), folder.report: page})
     return summary

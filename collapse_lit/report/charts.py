@@ -78,6 +78,14 @@ def distance_frames(
     return {"epochs": epochs, "frames": frames}, epochs.index(first)
 
 
+def coarse_order(points: Mapping[str, np.ndarray], classes: int) -> np.ndarray:
+    """(F,) fine classes in the order of their coarse classes; those without a sample come last."""
+    coarse = np.full(classes, np.iinfo(np.int64).max)
+    known = (points["fine"] >= 0) & (points["fine"] < classes)
+    coarse[points["fine"][known]] = points["coarse"][known]
+    return np.argsort(coarse, kind="stable")
+
+
 def _relative(matrix: np.ndarray) -> Matrix:
     finite = matrix[np.isfinite(matrix) & (matrix > 0)]
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -82,8 +82,12 @@ def _charts(
     if any(SEPARATION in row for row in history):
         found["recovery"] = charts.recovery_chart(history, selected)
     if distances:
-        frames, shown = charts.distance_frames(distances, chosen)
         names = fine_names or [str(fine) for fine in range(len(distances[max(distances)]))]
+        if scatters:
+            order = charts.coarse_order(scatters[max(scatters)], len(names))
+            names = [names[fine] for fine in order]
+            distances = {epoch: d[np.ix_(order, order)] for epoch, d in distances.items()}
+        frames, shown = charts.distance_frames(distances, chosen)
         heat_map = charts.distance_chart(frames["frames"], shown, names)
         found["distances"] = {"chart": heat_map, "frames": frames, "shown": shown}
     if scatter_epoch is not None:

@@ -45,12 +45,12 @@ def write_whole(path: Path, content: bytes) -> None:
     Raises:
         OSError: It cannot be written, by its name; what was there before is still there.
     """
-    if path.is_symlink():
-        path = path.resolve()
-    if path.exists() and not path.is_file():
+    if is_stream(path):
         with naming(path), path.open("wb") as stream:  # of a folder: is a directory
             stream.write(content)
         return
+    if path.is_symlink():
+        path = path.resolve()
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         with naming(path):
@@ -62,6 +62,13 @@ def write_whole(path: Path, content: bytes) -> None:
             partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def is_stream(path: Path) -> bool:
+    """Whether a path is of something to write to, not to replace: /dev/stdout, a pipe, a device."""
+    top = path.absolute().parts[1:3]
+    of_the_system = top[:1] in (("dev",), ("proc",)) and top != ("dev", "shm")
+    return path.exists() and (of_the_system or not path.is_file())
 
 
 @contextmanager

@@ -53,6 +53,13 @@ def test_pictures_on_no_scale_are_refused(tmp_path: Path, values: list, said: st
         open_picture(saved(tmp_path / "x.tif", np.array(values, np.float32)))
 
 
+def test_a_dark_picture_of_sixteen_bits_stays_dark(tmp_path: Path) -> None:
+    (tmp_path / "dark.pgm").write_bytes(b"P5 2 1 65535\n" + bytes([0, 200, 255, 255]))
+    assert np.asarray(open_picture(tmp_path / "dark.pgm"))[0, :, 0].tolist() == [1, 255]
+    (tmp_path / "dark.pgm").write_bytes(b"P5 2 1 65535\n" + bytes([0, 200, 0, 255]))
+    assert np.asarray(open_picture(tmp_path / "dark.pgm"))[0, :, 0].tolist() == [1, 1]
+
+
 def test_fit_sees_sixteen_bits(tmp_path: Path) -> None:
     for split in ("train", "test"):
         for c in "ab":

@@ -85,6 +85,11 @@ def test_features_keep_their_digits(dtype: str, kept: str) -> None:
     assert found.tolist() == [[0, 1], [1, 0]]
 
 
+def test_features_that_no_number_can_hold_are_refused() -> None:
+    with pytest.raises(UserError, match=r"features up to 2\.0e\+150; scale them"):
+        check_features(np.array([[1, -2e150]]), "f")
+
+
 def test_labels_in_python_may_be_numbers(planted) -> None:
     import torch
 
@@ -163,7 +168,7 @@ def test_class_names_stand_as_they_are(planted, tmp_path: Path) -> None:
 def test_a_terminal_without_utf8_and_emoji_codes(planted, monkeypatch, tmp_path: Path) -> None:
     import io
 
-    planted.labels = ["a:apple:b" if x == "cat" else "犬" for x in planted.labels]
+    planted.labels = ["a:apple:b" if x == "cat" else "犬\x1b[2J" for x in planted.labels]
     planted.write()
     terminal = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
     monkeypatch.setattr(sys, "stdout", terminal)
@@ -171,7 +176,7 @@ def test_a_terminal_without_utf8_and_emoji_codes(planted, monkeypatch, tmp_path:
     terminal.flush()
     said = terminal.buffer.getvalue().decode("ascii")
     assert "a:apple:b" in said
-    assert r"\u72ac" in said
+    assert r"\u72ac\x1b[2J" in said
 
 
 # The folder that is written to.
@@ -228,6 +233,13 @@ def test_what_cannot_be_written_leaves_what_was_there(planted, capsys, monkeypat
     (found / "report.html").mkdir()
     assert main(["discover", *planted.files, "--out", str(found)]) == 2
     assert "report.html is no file" in capsys.readouterr().err
+
+
+def test_a_summary_of_something_else_is_refused(planted, capsys) -> None:
+    found = discover(planted, *ONE)
+    (found / "clusters.json").write_text("{}")
+    assert main(["discover", "--out", str(found), "--names", str(found / "names.csv")]) == 2
+    assert "run discover again" in capsys.readouterr().err
 
 
 def test_links_and_devices_are_written_through(planted, capsys) -> None:

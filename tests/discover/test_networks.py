@@ -281,3 +281,23 @@ def test_hugging_face(photos: Path, tmp_path: Path) -> None:
     assert samples.features.shape == (8, 8)
     assert samples.predictions is not None
     assert samples.predictions.names == ("berry", "sky")
+
+
+def test_a_network_of_tokens_is_left_as_it_was(own) -> None:
+    model = own.Tokens()
+    before = [name for name, _ in model.named_modules()]
+    images = torch.rand(40, 3, 16, 16)
+    batches = [{"pixel_values": part, "labels": torch.arange(20) % 2} for part in images.split(20)]
+    found = discover_network(model, batches, pool="mean", k=1)
+    assert len(found.ids) == 40
+    assert [name for name, _ in model.named_modules()] == before
+    with pytest.raises(UserError, match="no layer 'nope'"):
+        discover_network(model, batches, layer="nope")
+
+
+def test_timm_with_a_tag(photos: Path) -> None:
+    pytest.importorskip("timm")
+    options = NetworkOptions("timm:resnet10t.c3_in1k", image_size=64)
+    assert network_samples(options, photos).features.shape == (8, 512)
+    with pytest.raises(UserError, match=r"timm has no model 'resnet10t\.c3'"):
+        network_samples(NetworkOptions("timm:resnet10t.c3", image_size=64), photos)

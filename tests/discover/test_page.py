@@ -59,4 +59,5 @@ def test_names_may_be_typed_in_the_page(planted) -> None:
     assert page.count('<input class="name"') == 2
     assert 'data-cluster="1" data-coarse="dog&#34;&lt;img src=x onerror=alert(1)&gt;"' in page
     assert 'data-size="150"' in page
-    assert 'href="../a%20b/javascript%3A1.png"' in page
+    assert page.count('<a href="../a%20b/javascript%3A1.png">') >= 450  # every sample is listed
+    assert "all 300 samples, least certain first" in page

@@ -126,5 +126,9 @@ def test_parquet(tmp_path: Path) -> None:
     assert samples.fine is not None
     assert samples.fine.tolist() == [0, -1]
     table.drop(columns="label").to_parquet(tmp_path / "bare.parquet")
-    with pytest.raises(UserError, match="no column 'label'"):
+    with pytest.raises(UserError, match="the class of each row is missing"):
         table_samples(tmp_path / "bare.parquet", None)
+    assert read_features(tmp_path / "bare.parquet")[0].tolist() == [[0, 1], [2, 3]]
+    (tmp_path / "l.csv").write_text("label\na\nb\n")
+    samples = table_samples(tmp_path / "bare.parquet", tmp_path / "l.csv")
+    assert samples.coarse_names == ("a", "b")

@@ -164,6 +164,7 @@ search?.addEventListener("input", () => {
   for (const section of document.querySelectorAll("section[id^='class-']")) {
     const words = [section.querySelector("h3").textContent,
       ...[...section.querySelectorAll("[title]")].map((shown) => shown.title),
+      ...[...section.querySelectorAll("details p > *")].map((sample) => sample.textContent),
       ...[...section.querySelectorAll("input.name")].map((field) => field.value)];
     section.hidden = !words.some((word) => word.toLowerCase().includes(wanted));
   }
