@@ -12,12 +12,12 @@ from collapse_lit import __version__
 from collapse_lit.errors import EXIT_INTERRUPTED, EXIT_MISTAKE, UserError, did_you_mean
 
 COMMANDS = {
-    "fit": "train on coarse labels, measure collapse and recovery; the same command again resumes",
-    "remeasure": "a run's checkpoints measured again, with other options or a newer version",
-    "controls": "the same run beside its controls, in one table and one figure",
-    "grid": "the same run with every combination of a sweep's values, in one table and one figure",
-    "discover": "hidden sub-classes in your own classifier, from its features or a run",
-    "predict": "names given to such sub-classes, for new samples",
+    "fit": "train on coarse labels, measure collapse and recovery; run it again to resume",
+    "remeasure": "measure a run's checkpoints again, with other options or a newer version",
+    "controls": "train the same run and its controls, and compare them in one table and figure",
+    "grid": "train every combination of a sweep's values, and compare them in one table and figure",
+    "discover": "find hidden sub-classes in your own classifier, from its features or a run",
+    "predict": "predict the names of such sub-classes for new samples",
     "report": "rebuild the figures and the page of a run, or the table of a grid",
 }
 RUN_BY = {  # imported when asked for: Lightning takes seconds
@@ -44,7 +44,7 @@ commands:
   collapse-lit discover --run runs/quickstart --out found
   collapse-lit report runs/quickstart
 
-collapse-lit COMMAND --help tells more; collapse-lit --version says which one this is.
+collapse-lit COMMAND --help shows the options; collapse-lit --version shows the version.
 """.format(commands="\n".join(f"  {name:10}{text}" for name, text in COMMANDS.items()))
 
 

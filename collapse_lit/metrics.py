@@ -58,7 +58,7 @@ METRICS: tuple[Metric, ...] = (
     ),
     of_collapse(
         "nc1",
-        "Variability within classes, beside that between them: tr(Sw Sb⁺) / C",
+        "Variability within classes relative to that between them: tr(Sw Sb⁺) / C",
         panel=VARIABILITY,
         short="NC1",
         places=("progress", "summary", "controls", "grid", "grid in terminal"),
@@ -70,14 +70,18 @@ METRICS: tuple[Metric, ...] = (
         "The same along the line between two class means alone: what hurts a linear probe",
         panel=VARIABILITY,
     ),
-    of_collapse("vci", "Variability within classes that is left beside all, of 0 to 1"),
+    of_collapse("vci", "Variability within classes relative to all variability, from 0 to 1"),
     of_collapse("nc1_rank", "Directions between classes that NC1 was taken in", better=""),
     of_collapse("nc1_singular_ratio", "The smallest of them, relative to the largest", better=""),
     of_collapse("nc2_equinorm", "Spread of the norms of the class means", panel=EQUALITY),
     of_collapse("nc2_equiangular", "Distance of their angles from equal ones", panel=EQUALITY),
     of_collapse("nc2_etf", "Distance of the class means from a simplex ETF", panel=EQUALITY),
     of_collapse("nc3", "Distance of the head's weights from the class means", panel=DUALITY),
-    of_collapse("nc4", "Samples that head and nearest class mean disagree about", panel=DECISIONS),
+    of_collapse(
+        "nc4",
+        "Share of samples for which the head and the nearest class mean disagree",
+        panel=DECISIONS,
+    ),
     of_collapse("rankme", "Directions that the features fill (RankMe)", panel=RANK, better=""),
     Metric(
         NC1_FINE,
@@ -101,14 +105,14 @@ METRICS: tuple[Metric, ...] = (
     share(
         RAW,
         "k-means on raw features, train",
-        "Plain Faiss k-means on the raw training features: what everyone would draw first",
+        "Plain Faiss k-means on the raw training features: the obvious baseline",
         short="raw, train",
         places=("summary", "controls", "grid", "recovery"),
     ),
     share(
         FOUND,
         "recovered fine classes, train",
-        "Training images whose fine class their cluster is matched to",
+        "Share of training images whose cluster is matched to their fine class",
         short="recovered, train",
         places=("progress", "summary", "controls", "grid", "recovery"),
     ),
@@ -144,14 +148,14 @@ METRICS: tuple[Metric, ...] = (
     share(
         INSIDE,
         "recovered inside the coarse class",
-        "The headline among the test images that are put into their true coarse class",
+        "The headline among the test images with the right coarse class",
         short="inside, test",
         places=("controls",),
     ),
     Metric(
         CHANCE,
         "even guess inside the coarse class",
-        "What an even guess scores there",
+        "Score of an even guess among these images",
         unit="share",
     ),
     share(

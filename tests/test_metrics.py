@@ -64,3 +64,9 @@ def test_a_fifth_panel_is_drawn_like_the_others(monkeypatch) -> None:
     assert "Mine" in shown
     without = {key: value for key, value in values.items() if key != metrics.NC1_FINE}
     assert collapse_figure([{"epoch": 0, **without}]).axes
+
+
+def test_two_classes_are_drawn_without_a_warning() -> None:
+    """Their means always have equal norms and angles: a logarithmic axis has nothing to show."""
+    row = {"collapse/nc1": 0.5, "collapse/nc2_equinorm": 0.0, "collapse/nc2_equiangular": 0.0}
+    assert collapse_figure([{"epoch": 0, **row}, {"epoch": 1, **row}]).axes

@@ -100,7 +100,8 @@ def collapse_figure(history: Sequence[Row]) -> Figure:
     for axes, panel in zip(grid, panels, strict=False):
         for curve in panel.curves:
             _draw(axes, history, curve)
-        axes.set(title=panel.title, xlabel="epoch", yscale=panel.scale)
+        positive = any(y > 0 for line in axes.lines for y in line.get_ydata())
+        axes.set(title=panel.title, xlabel="epoch", yscale=panel.scale if positive else "linear")
         axes.grid(alpha=0.25)
         axes.legend(fontsize=7)
     for axes in grid:
