@@ -3,8 +3,8 @@
 Markdown tables. In how many of the draws of a family does ``k="auto"`` see more than one cluster,
 and are two clusters that were asked for called distinct, though there is one shape? The same for
 two planted clusters, with how far confidence is a probability. With ``--features FILE`` (an .npz of
-``train_features`` and ``train_fine``): what is said of pairs of real classes and of single ones, and
-what other methods reach.
+``train_features`` and ``train_fine``): what is said of pairs of real classes and of single ones,
+and what other methods reach.
 
     python benchmarks/believing.py [--draws 20] [--features FILE.npz ...] [--only real]
 """
