@@ -41,8 +41,8 @@ class Run:
 
     @property
     def chosen(self) -> Row:
-        """The row of the epoch chosen without fine labels."""
-        selected = select_epoch(self.history)
+        """The row of the epoch chosen without fine labels; the last where none qualifies."""
+        selected = select_epoch(self.history) or self.last
         return next(row for row in self.history if row["epoch"] == selected["epoch"])
 
     @property

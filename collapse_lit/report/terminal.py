@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from collapse_lit.measure.recovery.epoch import select_epoch
-from collapse_lit.metrics import FLOOR, HEADLINE, NC1, RAW, Metric, shown_in
+from collapse_lit.metrics import FLOOR, HEADLINE, NC1, RAW, SEPARATION, Metric, shown_in
 from collapse_lit.tracking.run_directory import Row, RunDirectory
 
 
@@ -27,6 +27,8 @@ def print_summary(run: RunDirectory, console: Console | None = None) -> None:
         if chosen.get(HEADLINE) is not None:
             line += f"; recovered on test there: {chosen[HEADLINE]:.4f}"
         console.print(line, highlight=False)
+    elif any(row.get(SEPARATION) is not None for row in history):
+        console.print("No epoch chosen: none has clusters that two halves of the samples agree on.")
     console.print(f"Report   {run.report}", highlight=False)
     console.print(f"History  {run.history}", highlight=False)
     console.print(f"Figures  {run.figures}", highlight=False)

@@ -8,11 +8,13 @@ from collapse_lit.measure.recovery.matching import Matching, match_clusters, ran
 from collapse_lit.measure.recovery.probe import Probe, cluster_and_linear_probe, fit_probe
 from collapse_lit.measure.recovery.scoring import LabelledFeatures, score_recovery
 from collapse_lit.measure.recovery.spaces import Space
+from collapse_lit.measure.recovery.within import Node, recover_within, subclass_tree
 
 __all__ = [
     "ClassClusters",
     "LabelledFeatures",
     "Matching",
+    "Node",
     "Probe",
     "Recovery",
     "Space",
@@ -21,8 +23,10 @@ __all__ = [
     "match_clusters",
     "random_clusters",
     "recover",
+    "recover_within",
     "register_clusterer",
     "register_coordinates",
     "register_layout",
     "score_recovery",
+    "subclass_tree",
 ]

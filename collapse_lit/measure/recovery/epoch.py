@@ -4,30 +4,48 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from collapse_lit.measure.recovery.choice import choice_score
+from collapse_lit.measure.recovery.choice import REPRODUCIBLE, choice_score
 from collapse_lit.metrics import SEPARATION, SILHOUETTE, SPACE, STABILITY, TEST_ACCURACY
+
+ALIKE = 0.1  # relative difference between scores that decides nothing
 
 
 def select_epoch(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
-    """The epoch with the largest :func:`epoch_score`; of equal ones the latest.
+    """The earliest epoch whose :func:`epoch_score` is alike to the largest.
+
+    Epochs whose clusters are no better separated than a Gaussian cut in two, or that two halves of
+    the samples do not agree on, do not qualify. Scores within a tenth of the largest are alike:
+    they vary by as much between neighbouring epochs, and late in collapse fine classes fade while
+    their score still rises.
 
     Args:
         rows: History rows with ``epoch``, the keys of :func:`epoch_score`, the other label-free
             scores and ``recovery/space``; rows without a separation are passed over.
 
     Returns:
-        ``epoch``, ``space`` and the label-free scores of the chosen row; None without any.
+        ``epoch``, ``space`` and the label-free scores of the chosen row; None if none qualifies.
     """
-    scored = [row for row in rows if row.get(SEPARATION) is not None]
-    if not scored:
+    scores_of = {row["epoch"]: epoch_score(row) for row in rows if _qualifies(row)}
+    if not scores_of:
         return None
-    best = max(scored, key=lambda row: (epoch_score(row), row["epoch"]))
+    alike = (1 - ALIKE) * max(scores_of.values())
+    first = min(epoch for epoch, score in scores_of.items() if score >= alike)
+    best = next(row for row in rows if row["epoch"] == first)
     scores = (SEPARATION, STABILITY, SILHOUETTE)
     return {
         "epoch": best["epoch"],
         "space": best.get(SPACE),
         **{key.split("/")[1]: best.get(key) for key in scores},
     }
+
+
+def _qualifies(row: Mapping[str, Any]) -> bool:
+    """Whether its clusters can be told from those of an unstructured Gaussian."""
+    if row.get(SEPARATION) is None:
+        return False
+    stability = row.get(STABILITY)
+    reproducible = stability is None or stability >= REPRODUCIBLE
+    return reproducible and epoch_score(row) > 0
 
 
 def epoch_score(row: Mapping[str, Any]) -> float:
