@@ -22,9 +22,24 @@ def run_discover(arguments: Sequence[str]) -> None:
     from collapse_lit.discover.terminal import make_console, shown
 
     console = make_console()
+    on_folder = [name for name in ("export", "names", "suggest") if getattr(options, name)]
+    if on_folder and (source != Source() or len(on_folder) > 1):
+        raise UserError(
+            f"--{on_folder[0]} goes with --out alone: it is of the discovery in that folder"
+        )
+    if (options.suggest is None) != (options.vocabulary is None):
+        raise UserError("--suggest and --vocabulary go together")
+    if options.suggest is not None:
+        from collapse_lit.discover.folder import DiscoveryFolder
+        from collapse_lit.discover.suggestions import suggest
+
+        folder = DiscoveryFolder(options.out)
+        found = suggest(folder, options.suggest, options.vocabulary)
+        for cluster, (word, share) in found.items():
+            console.print(f"cluster {cluster}: {shown(word)} ({100 * share:.0f} %)")
+        console.print(f"Suggestions  {shown(folder.names)} (a person confirms, in column name)")
+        return
     if options.export is not None:
-        if source != Source() or options.names is not None:
-            raise UserError("--export goes with --out alone: it is of the discovery in that folder")
         from collapse_lit.discover.exports import export
         from collapse_lit.discover.folder import DiscoveryFolder
 
@@ -34,8 +49,6 @@ def run_discover(arguments: Sequence[str]) -> None:
     if options.names is None:
         _discover(source, options, console)
         return
-    if source != Source():
-        raise UserError("--names goes with --out alone: the features are those of that discovery")
     from collapse_lit.discover.folder import DiscoveryFolder
     from collapse_lit.discover.naming import fit_names
 
