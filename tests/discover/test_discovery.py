@@ -98,8 +98,9 @@ def classes_of(ids: list[int], valley: float = 0.001, **scores: float) -> SubCla
 def test_clusters_with_a_valley_around_each_are_distinct() -> None:
     assert classes_of([0, 1] * 20).verdict == "distinct"
     assert classes_of([0, 1] * 20).sentences == ()
-    unlike = classes_of([0] * 36 + [1] * 4, separation=-0.1, stability=0.3)  # sizes, not doubts
+    unlike = classes_of([0] * 36 + [1] * 4, separation=-0.1, stability=0.6)  # sizes, not doubts
     assert unlike.verdict == "distinct"
+    assert classes_of([0, 1] * 20, stability=0.3).verdict == "doubtful"
 
 
 def test_what_was_cut_in_pieces_is_gradual() -> None:

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from collapse_lit.measure import fit_probe, neural_collapse
-from collapse_lit.measure.linalg import principal_axes, scatter_matrix
+from collapse_lit.measure.linalg import gram_axes, principal_axes, scatter_matrix
 
 
 def mostly_dead_features(seed: int) -> torch.Tensor:
@@ -37,3 +37,11 @@ def test_axes_are_those_of_the_matrix() -> None:
     leading, some = principal_axes(matrix, rank=3)
     torch.testing.assert_close(leading, values[:3])
     torch.testing.assert_close((some.T @ axes[:, :3]).abs(), torch.eye(3, dtype=torch.float64))
+
+
+def test_axes_by_the_gram_matrix_are_those_of_the_scatter() -> None:
+    rows = torch.randn(12, 40, generator=torch.Generator().manual_seed(0)).double()
+    values, axes = gram_axes(rows, 5)
+    expected, reference = principal_axes(rows.T @ rows, 5)
+    assert torch.allclose(values, expected)
+    assert torch.allclose((axes * reference).sum(dim=0).abs(), torch.ones(5).double())

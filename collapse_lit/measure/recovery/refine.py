@@ -11,6 +11,7 @@ from collapse_lit.measure.recovery.mixture import REFINES, free_describes_better
 from collapse_lit.measure.recovery.spaces import Space
 
 SHALLOW, FLAT = 0.8, 1.1  # depths between which a valley is less and less of one
+PER_AXIS = 10  # samples of a cluster for each axis, from which on its own covariance is worth it
 LOST = 0.5  # share of the excess over an even guess that clusters without a valley lose
 
 
@@ -38,7 +39,7 @@ def refined(choice: Choice, plain: tuple[Space, FloatArray], seed: int) -> list[
     if (
         best.space.clusterer != "gmm"
         or space.unit
-        or np.bincount(ids, minlength=k).min() < 2
+        or np.bincount(ids, minlength=k).min() < PER_AXIS * points.shape[1]
         or not free_describes_better(points, ids, k)
     ):
         return found
