@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Callable
 from typing import Any
 
-from collapse_lit.fit import pictures
+from collapse_lit.fit import figures as run_pictures
 from collapse_lit.report import figures, page
 
 
@@ -14,5 +14,5 @@ def draw_one_figure(replace: Callable[[Any, str, Any], None] = setattr) -> None:
     def first(*arguments: Any) -> Any:
         return itertools.islice(figures.run_figures(*arguments), 1)
 
-    for module in (pictures, page):
+    for module in (run_pictures, page):
         replace(module, "run_figures", first)

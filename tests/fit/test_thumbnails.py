@@ -10,7 +10,7 @@ from reliability.processes import DIGITS, VECTORS
 
 from collapse_lit.cli import main
 from collapse_lit.data import CoarseDataModule
-from collapse_lit.fit import pictures
+from collapse_lit.fit import figures as run_pictures
 from collapse_lit.pages import Sprite
 from collapse_lit.tracking.run_directory import RunDirectory
 
@@ -59,7 +59,7 @@ def test_that_they_fail_is_one_warning(tmp_path: Path, monkeypatch, recwarn) -> 
     def fail(*arguments: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(pictures, "keep_thumbnails", fail)
+    monkeypatch.setattr(run_pictures, "keep_thumbnails", fail)
     run = fit(tmp_path / "run", 2, VECTORS)
     said = [str(w.message) for w in recwarn if "could not draw the figures" in str(w.message)]
     assert len(said) == 1

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import wandb
 import yaml
 from plotly.offline import get_plotlyjs
 from reliability.processes import VECTORS
@@ -190,6 +191,7 @@ def test_wandb_keeps_one_offline_run_over_a_resume(tmp_path: Path) -> None:
     for epochs in ("1", "2"):
         arguments = ["--trainer.max_epochs", epochs, "--wandb.mode", "offline"]
         fit(tmp_path / "run", *arguments, data=VECTORS)
+    wandb.teardown()  # its service writes the last rows in its own time; the end of a process waits
     run = RunDirectory(tmp_path / "run")
     identity = json.loads(run.identity.read_text())
     files = sorted((run.path / "wandb").glob("offline-run-*/run-*.wandb"))

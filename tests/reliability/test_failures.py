@@ -6,7 +6,7 @@ import pytest
 from reliability.processes import VECTORS
 
 from collapse_lit.cli import main
-from collapse_lit.fit import pictures
+from collapse_lit.fit import figures as run_pictures
 from collapse_lit.models import CoarseClassifier
 from collapse_lit.report import page
 from collapse_lit.tracking.run_directory import RunDirectory
@@ -17,8 +17,8 @@ def test_figures_that_fail_are_one_warning(tmp_path: Path, monkeypatch, recwarn)
     def fail(*arguments: object) -> None:
         raise ValueError("cannot draw this")
 
-    monkeypatch.setattr(pictures, "run_figures", fail)
-    monkeypatch.setattr(pictures, "SHARE_OF_TIME", 1.0)
+    monkeypatch.setattr(run_pictures, "run_figures", fail)
+    monkeypatch.setattr(run_pictures, "SHARE_OF_TIME", 1.0)
     monkeypatch.setattr(page, "run_figures", lambda *a: ())
     arguments = [*VECTORS, "--trainer.max_epochs", "3", "--run_dir", str(tmp_path / "run")]
     assert main(["fit", *arguments]) == 0
