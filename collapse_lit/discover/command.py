@@ -6,7 +6,7 @@ from dataclasses import fields
 
 from rich.console import Console
 
-from collapse_lit.discover.inputs import Source
+from collapse_lit.discover.inputs import Input
 from collapse_lit.discover.options import discover_parser, predict_parser
 from collapse_lit.errors import UserError
 
@@ -23,7 +23,7 @@ def run_discover(arguments: Sequence[str]) -> None:
 
     console = make_console()
     on_folder = [name for name in ("export", "names", "suggest") if getattr(options, name)]
-    if on_folder and (source != Source() or len(on_folder) > 1):
+    if on_folder and (source != Input() or len(on_folder) > 1):
         raise UserError(
             f"--{on_folder[0]} goes with --out alone: it is of the discovery in that folder"
         )
@@ -87,8 +87,8 @@ def run_predict(arguments: Sequence[str]) -> None:
     console.print(f"Predictions  {shown(options.out)}")
 
 
-def _source(options: argparse.Namespace) -> Source:
-    source = Source(**{field.name: getattr(options, field.name, None) for field in fields(Source)})
+def _source(options: argparse.Namespace) -> Input:
+    source = Input(**{field.name: getattr(options, field.name, None) for field in fields(Input)})
     for name in ("mean", "std"):
         values = getattr(source, name)
         if values is not None and len(values) not in (1, 3):
@@ -96,13 +96,13 @@ def _source(options: argparse.Namespace) -> Source:
     return source
 
 
-def _discover(source: Source, options: argparse.Namespace, console: Console) -> None:
+def _discover(source: Input, options: argparse.Namespace, console: Console) -> None:
     """Read, find, compare, write."""
     source.check()
     from collapse_lit.discover.discovery import discover
     from collapse_lit.discover.folder import DiscoveryFolder
     from collapse_lit.discover.inputs import load_samples
-    from collapse_lit.discover.terminal import print_summary, shown
+    from collapse_lit.discover.terminal import print_discovery, shown
     from collapse_lit.discover.wanted import clusters_asked, spaces_wanted
     from collapse_lit.discover.writing import write_discovery
 
@@ -118,7 +118,7 @@ def _discover(source: Source, options: argparse.Namespace, console: Console) -> 
         names = names_kept(source.within)
     samples = load_samples(source)
     found = discover(samples, k, options.seed, options.space)
-    print_summary(write_discovery(folder, samples, found, asked, names), console)
+    print_discovery(write_discovery(folder, samples, found, asked, names), console)
     for title, path, hint in (
         ("Report", folder.report, ""),
         ("Clusters", folder.clusters, ""),

@@ -10,7 +10,11 @@ from pathlib import Path
 from collapse_lit.errors import UserError
 
 DELIMITERS = ",;\t"
-MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+BOMS = {
+    codecs.BOM_UTF8: "utf-8-sig",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
 
 
 def read_csv(path: Path, needed: Sequence[str]) -> dict[str, list[str]]:
@@ -67,7 +71,7 @@ def readable(path: Path) -> Iterator[None]:
 
 def _text(path: Path) -> str:
     content = path.read_bytes()
-    encoding = next((name for mark, name in MARKS.items() if content.startswith(mark)), "utf-8")
+    encoding = next((name for mark, name in BOMS.items() if content.startswith(mark)), "utf-8")
     try:
         return content.decode(encoding)
     except UnicodeDecodeError as error:

@@ -7,12 +7,12 @@ from sklearn.metrics import silhouette_samples
 from torch import Tensor
 
 from collapse_lit.discover.samples import Samples
-from collapse_lit.discover.wanted import Wanted, clusters_wanted, spaces_wanted
+from collapse_lit.discover.wanted import Wanted, numbers_wanted, spaces_wanted
 from collapse_lit.measure.recovery.all_classes import recover
+from collapse_lit.measure.recovery.choice import REPRODUCIBLE
 from collapse_lit.measure.recovery.clusters import ClassClusters, Recovery
 from collapse_lit.measure.recovery.valley import VALLEY
 
-REPRODUCIBLE = 0.5  # stability below which clusters are called doubtful
 FEW = 32  # samples below which recover looks along a single axis
 SILHOUETTE_SAMPLES = 1000  # rows of a class that silhouettes are taken among
 
@@ -158,7 +158,7 @@ def discover(
     Raises:
         UserError: ``k`` names no class, or is larger than a class; or there is no such space.
     """
-    asked = clusters_wanted(k, samples)
+    asked = numbers_wanted(k, samples)
     spaces_wanted(space, estimate=None in asked)
     found = recover(samples.features, samples.coarse, asked, seed=seed, space=space)
     classes = tuple(

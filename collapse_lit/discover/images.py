@@ -109,6 +109,6 @@ def preparation(
     )
 
 
-def pictures_of(files: Sequence[Path]) -> Picture:
+def pictures_from(files: Sequence[Path]) -> Picture:
     """The picture of a sample by its row."""
     return lambda row: open_picture(files[row])

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collapse_lit.discover.builders import NetworkOptions
 
 # What may be said of each kind of input; the first is what names it.
-KINDS = {
+OPTIONS_OF = {
     "features": ("labels", "predictions"),
     "within": ("cluster",),
     "run": ("layer", "images", "checkpoint", "predictions"),
@@ -25,7 +25,7 @@ KINDS = {
 
 
 @dataclass(frozen=True)
-class Source:
+class Input:
     """Where the samples are, as said on the command line; None where nothing was said."""
 
     features: Path | None = None
@@ -46,12 +46,12 @@ class Source:
     cluster: list[int] | None = None
 
     def check(self) -> None:
-        """See that it names one of :data:`KINDS`.
+        """See that it names one of :data:`OPTIONS_OF`.
 
         Raises:
             UserError: None or several were named, or an option belongs to another kind.
         """
-        named = [kind for kind in KINDS if getattr(self, kind) is not None]
+        named = [kind for kind in OPTIONS_OF if getattr(self, kind) is not None]
         if len(named) != 1:
             raise UserError(
                 "say where the samples are, in one way: --features F.npy --labels L.csv, "
@@ -60,7 +60,10 @@ class Source:
             )
         kind = named[0]
         for option in fields(self):
-            if getattr(self, option.name) is not None and option.name not in (kind, *KINDS[kind]):
+            if getattr(self, option.name) is not None and option.name not in (
+                kind,
+                *OPTIONS_OF[kind],
+            ):
                 raise UserError(f"--{option.name} does not go with --{kind}")
         if kind == "within" and not self.cluster:
             raise UserError("--within: add --cluster with the numbers of the clusters to look into")
@@ -68,7 +71,7 @@ class Source:
             raise UserError("--model: add --images FOLDER, with images in FOLDER/CLASS/")
 
 
-def load_samples(source: Source) -> Samples:
+def load_samples(source: Input) -> Samples:
     """The labelled samples to look for sub-classes in: of a run, its training set or ``images``.
 
     Raises:
@@ -82,7 +85,7 @@ def load_samples(source: Source) -> Samples:
     return with_predictions(samples, source.predictions)
 
 
-def _read_samples(source: Source) -> Samples:
+def _read_samples(source: Input) -> Samples:
     source.check()  # rooms are entered only when needed: Lightning takes seconds to import
     if source.features is not None:
         from collapse_lit.discover.tables import table_samples
@@ -103,7 +106,7 @@ def _read_samples(source: Source) -> Samples:
     return network_samples(_network(source), source.images)
 
 
-def load_unlabelled(source: Source) -> tuple[Tensor, tuple[str, ...] | None]:
+def load_unlabelled(source: Input) -> tuple[Tensor, tuple[str, ...] | None]:
     """Features (N, d) of new samples and, where they have any, their paths.
 
     Those of a run are its test set, unless there are ``images``.
@@ -130,7 +133,7 @@ def load_unlabelled(source: Source) -> tuple[Tensor, tuple[str, ...] | None]:
     return folder_features(_network(source), source.images)
 
 
-def _network(source: Source) -> "NetworkOptions":
+def _network(source: Input) -> "NetworkOptions":
     """What a network is described by; the images are another matter."""
     from collapse_lit.discover.builders import NetworkOptions
 

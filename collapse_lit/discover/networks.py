@@ -8,7 +8,7 @@ from torch import Tensor
 
 from collapse_lit.discover.builders import Built, NetworkOptions, build_network
 from collapse_lit.discover.heads import OUTPUT, Logits, classifying_layer, prepared
-from collapse_lit.discover.images import all_images, image_batches, labelled_images, pictures_of
+from collapse_lit.discover.images import all_images, image_batches, labelled_images, pictures_from
 from collapse_lit.discover.predictions import of_logits
 from collapse_lit.discover.samples import Samples, check_features, make_samples
 from collapse_lit.errors import UserError
@@ -31,7 +31,7 @@ def network_samples(options: NetworkOptions, folder: Path) -> Samples:
         features,
         [listing.classes[label] for label in listing.labels],
         paths=[plain_text(path) for path in listing.files],
-        picture=pictures_of(listing.files),
+        picture=pictures_from(listing.files),
         origin={**vars(options), "layer": layer, "images": plain_text(folder)},
         notes=built.notes,
         extracted=True,

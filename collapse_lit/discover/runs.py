@@ -19,7 +19,7 @@ from collapse_lit.discover.images import (
     all_images,
     image_batches,
     labelled_images,
-    pictures_of,
+    pictures_from,
 )
 from collapse_lit.discover.networks import available_device, numbered
 from collapse_lit.discover.predictions import of_logits
@@ -105,7 +105,7 @@ class TrainedRun:
             labels,
             fine,
             [plain_text(path) for path in listing.files],
-            picture=pictures_of(listing.files),
+            picture=pictures_from(listing.files),
             origin={**self.origin, "images": plain_text(folder)},
             extracted=True,
         )

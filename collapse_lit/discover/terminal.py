@@ -30,7 +30,7 @@ def shown(text: object) -> str:
     return escape("".join(kept))
 
 
-def print_summary(summary: Mapping[str, Any], console: Console) -> None:
+def print_discovery(summary: Mapping[str, Any], console: Console) -> None:
     """A table of the classes, and what is to be said of them."""
     table = Table(
         Column("class", overflow="fold"), "samples", "clusters", "separation", "stability", ""

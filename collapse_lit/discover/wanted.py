@@ -56,7 +56,7 @@ def spaces_wanted(space: str | None, *, estimate: bool = False) -> tuple[Space, 
         raise UserError(f"--space: {error}") from error
 
 
-def clusters_wanted(k: Wanted, samples: Samples) -> list[int | None]:
+def numbers_wanted(k: Wanted, samples: Samples) -> list[int | None]:
     """The number of clusters asked for in each class, None where it is to be estimated.
 
     Raises:

@@ -136,7 +136,7 @@ class RunRecorder(ModelCheckpoint):
     def _keep_pictures(self, trainer: L.Trainer, measured: list[Monitor]) -> None:
         """Snapshot of the measured epoch, from rank 0."""
         if measured and trainer.is_global_zero:
-            pictures = class_names(trainer)
+            pictures = names_of_classes(trainer)
             for monitor in measured:
                 pictures |= monitor.pictures
             self.run.write_snapshot(trainer.current_epoch, pictures)
@@ -161,7 +161,7 @@ class RunRecorder(ModelCheckpoint):
         write_json(self.run.summary, summary)
 
 
-def class_names(trainer: L.Trainer) -> dict[str, Any]:
+def names_of_classes(trainer: L.Trainer) -> dict[str, Any]:
     """Names of fine and coarse classes, where the data module knows its hierarchy."""
     hierarchy = getattr(getattr(trainer, "datamodule", None), "hierarchy", None)
     if hierarchy is None:
