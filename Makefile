@@ -71,6 +71,10 @@ watch: setup  ## watch runs/RUN live in the terminal, with W&B's own viewer
 test: setup  ## run the test suite (CPU, no network)
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
 
+.PHONY: test-long
+test-long: setup  ## run the checks that take long: controls, W&B sweeps, embeddings, full disks; minutes
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m long $(ARGS)
+
 .PHONY: test-kills
 test-kills: setup  ## kill a run at twenty random moments; minutes
 	$(BIN)/python -m pytest -m kills -s $(ARGS)

@@ -90,3 +90,16 @@ def run_on_ranks(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., list
         return [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(world_size)]
 
     return run
+
+
+@pytest.fixture
+def registries_as_they_were() -> Iterator[None]:
+    """What a test registers, no other test finds."""
+    from collapse_lit.measure.recovery.clusterers import CLUSTERERS
+    from collapse_lit.measure.recovery.kinds import KINDS
+
+    before = dict(KINDS), dict(CLUSTERERS)
+    yield
+    for registry, entries in zip((KINDS, CLUSTERERS), before, strict=True):
+        registry.clear()
+        registry.update(entries)

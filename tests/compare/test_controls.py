@@ -36,6 +36,7 @@ def measured(name: str, run_dir: Path, *options: str) -> dict:
     return RunDirectory(run_dir / name).read_history()[-1]
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_two_cells_one_table_and_nothing_twice(tmp_path: Path, capfd, request) -> None:
     arguments = ["controls", "--run_dir", str(tmp_path), "--only", "trained,untrained", *TINY]
@@ -73,6 +74,7 @@ def test_two_cells_one_table_and_nothing_twice(tmp_path: Path, capfd, request) -
     assert "model.lr was 0.05, now 0.3" in capfd.readouterr().err
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_nothing_is_found_in_a_random_split(tmp_path: Path) -> None:
     """Six seeds of 500 held-out images each: a standard error of 0.01 around one half."""

@@ -110,6 +110,7 @@ def test_a_task_of_a_slurm_array_is_its_cell(tmp_path: Path, monkeypatch) -> Non
     assert len(became) == 1
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_wandbs_agent_runs_two_cells(tmp_path: Path, monkeypatch) -> None:
     """The agent's own code makes the commands and starts them; only the server is missing."""

@@ -66,6 +66,7 @@ def planted(n: int = 240, d: int = 16) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(("page", "code"), blocks("python"))
+@pytest.mark.usefixtures("registries_as_they_were")
 @pytest.mark.filterwarnings("ignore:.*does not have many workers")
 def test_python_runs(page: Path, code: str, tmp_path: Path, monkeypatch, capsys) -> None:
     compiled = compile(code, str(page), "exec")

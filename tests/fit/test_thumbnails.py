@@ -66,6 +66,7 @@ def test_that_they_fail_is_one_warning(tmp_path: Path, monkeypatch, recwarn) -> 
     assert len(run.read_history()) == 2
 
 
+@pytest.mark.long
 @pytest.mark.ddp
 @pytest.mark.slow
 def test_one_of_two_processes_keeps_those_of_both(tmp_path: Path) -> None:

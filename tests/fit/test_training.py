@@ -113,6 +113,7 @@ def test_a_run_made_longer_says_that_its_learning_rate_is_another(tmp_path: Path
     assert "was to train for 1 epochs until now, goes on to 2" in caplog.text
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_muon_goes_on_where_it_stopped(tmp_path: Path) -> None:
     muon = ["--model.filter_lr", "0.05", "--model.schedule", "constant", "--trainer.max_epochs"]

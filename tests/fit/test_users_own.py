@@ -50,6 +50,6 @@ def test_a_line_has_its_own_epochs_numbers(tmp_path: Path, capsys) -> None:
     assert main(["fit", *arguments, "--run_dir", str(tmp_path / "run")]) == 0
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("epoch ")]
     assert len(lines) == 4
-    assert [line.split("  loss ")[0].split()[-1] for line in lines] == ["4"] * 4
+    assert [line.split("  loss ")[0].split()[-1] for line in lines] == ["4)"] * 4
     assert ["NC1" in line for line in lines] == [False, False, True, True]
     assert ["recovered, test" in line for line in lines] == [False, False, True, True]

@@ -218,6 +218,7 @@ def test_an_unknown_space_is_named(name):
         Space.parse(name)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Tensorflow not installed:ImportWarning")
 @pytest.mark.parametrize("name", ["tsne", "umap"])

@@ -2,7 +2,6 @@
 
 import doctest
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -19,18 +18,9 @@ from collapse_lit.measure import (
 )
 from collapse_lit.measure.recovery import clusterers
 from collapse_lit.measure.recovery.clusterers import CLUSTERERS, nearest_mean
-from collapse_lit.measure.recovery.kinds import KINDS
 from collapse_lit.measure.recovery.spaces import CANDIDATES, Space, spaces_to_try
 
-
-@pytest.fixture(autouse=True)
-def registries_as_they_were() -> Iterator[None]:
-    """What a test registers, no other test finds."""
-    before = dict(KINDS), dict(CLUSTERERS)
-    yield
-    for registry, entries in zip((KINDS, CLUSTERERS), before, strict=True):
-        registry.clear()
-        registry.update(entries)
+pytestmark = pytest.mark.usefixtures("registries_as_they_were")
 
 
 def two_in_each(n: int = 300, d: int = 12) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

@@ -66,6 +66,7 @@ def begin(run: RunDirectory) -> None:
     Claim(run)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_disk_that_fills_up_ends_the_run_and_loses_nothing(
     start, small_disk, tmp_path: Path

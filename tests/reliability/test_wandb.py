@@ -115,6 +115,7 @@ def test_without_a_network_a_run_is_kept_for_later(start, tmp_path: Path) -> Non
     assert who_is_named(process.run) == []
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_network_that_dies_under_way_costs_nothing_and_is_caught_up_with(
     start, tmp_path: Path, server: WandbServer
