@@ -71,7 +71,7 @@ def check(run: RunDirectory, whole: RunDirectory) -> None:
 @pytest.mark.parametrize(
     ("kills", "data"),
     [
-        pytest.param(4, VECTORS, marks=pytest.mark.slow),
+        pytest.param(4, VECTORS, marks=[pytest.mark.slow, pytest.mark.long]),
         pytest.param(20, DIGITS, marks=pytest.mark.kills),
     ],
     ids=["4", "20"],

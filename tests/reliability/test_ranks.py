@@ -66,6 +66,7 @@ def has_ended(pid: int) -> bool:
     return not status.exists() or bool(re.search(r"^State:\s+Z", status.read_text(), re.M))
 
 
+@pytest.mark.long
 @pytest.mark.ddp
 @pytest.mark.slow
 def test_a_run_goes_on_with_other_processes_and_ends_with_any_of_them(

@@ -47,6 +47,7 @@ def who_is_named(run: RunDirectory) -> list[Path]:
     return [path for path in files if re.search(f"{KEY}|{USER}".encode(), path.read_bytes())]
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_after_wandb_login_a_run_is_online_and_nothing_is_said_about_offline(
     start, tmp_path: Path, server: WandbServer
