@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from collapse_lit.pages.names import cut, plain
+from collapse_lit.pages.names import categories, cut, plain
 
 # Okabe & Ito's palette, told apart with any colour vision; legible on light and dark ground.
 PALETTE = ("#1F83C4", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#B8A900", "#7F7F7F")
@@ -52,7 +52,8 @@ def named_axis(names: Sequence[str], **more: Any) -> dict[str, Any]:
     if len(names) > NAMES_SHOWN:
         return axis(type="category", showticklabels=False, **more)
     ticks = [plain(cut(name)) for name in names]
-    places = list(range(len(names)))
+    # By name: a number among tickvals means the category of that name first, and "5" may be one.
+    places = categories(names)
     return axis(type="category", tickmode="array", tickvals=places, ticktext=ticks, **more)
 
 

@@ -17,6 +17,8 @@ def test_long_names_are_cut_at_the_axis() -> None:
     assert cut("a" * 16) == "a" * 16
     assert cut("a" * 17) == "a" * 15 + "…"
     assert named_axis(["<" + "a" * 20])["ticktext"] == ["&lt;" + "a" * 14 + "…"]
+    # To Plotly the number 1 is the category "1", wherever that stands: places are said by name.
+    assert named_axis(["0", "5", "1"])["tickvals"] == ["0", "5", "1"]
 
 
 def test_groups_are_coloured_in_the_order_of_their_numbers() -> None:
