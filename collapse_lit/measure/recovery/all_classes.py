@@ -17,6 +17,7 @@ from collapse_lit.measure.distributed import (
     sum_over_ranks,
 )
 from collapse_lit.measure.full_float32 import full_float32
+from collapse_lit.measure.labels import as_labels
 from collapse_lit.measure.recovery.clusters import ClassClusters, Recovery
 from collapse_lit.measure.recovery.one_class import ClassPoints, cluster_class
 from collapse_lit.measure.recovery.sharing import of_all_ranks, owners, side_by_side
@@ -72,7 +73,7 @@ def recover(
     load_faiss()  # the first thing to fail, and on all ranks, where it is missing
     if features.dtype not in (torch.float32, torch.float64):
         features = features.float()
-    coarse = coarse.to(features.device)
+    coarse = as_labels(coarse, "coarse labels").to(features.device)
     counts = _count_samples(features, coarse, num_coarse, group)
     numbers = clusters_per_class(k, counts)
     spaces = spaces_to_try(space, estimate=None in numbers)
@@ -128,6 +129,9 @@ def clusters_per_class(
         if k != "auto":
             raise ValueError(f"k must be a number, one number per coarse class, or 'auto': {k!r}")
         return [None] * len(counts)
+    each = [k] if isinstance(k, (SupportsIndex, float)) else k
+    if not all(number is None or isinstance(number, SupportsIndex) for number in each):
+        raise ValueError(f"k must be whole numbers, not {k!r}")
     if isinstance(k, SupportsIndex):
         numbers: list[int | None] = [int(k)] * len(counts)
     else:

@@ -25,6 +25,7 @@ from collapse_lit.measure.distributed import (
     sum_over_ranks,
 )
 from collapse_lit.measure.full_float32 import full_float32
+from collapse_lit.measure.labels import as_labels
 from collapse_lit.measure.linalg import gram_axes, principal_axes, scatter_matrix
 from collapse_lit.measure.recovery.spaces import counts_and_means
 
@@ -106,7 +107,7 @@ def fit_whitened(white: Whitened, targets: Tensor, num_classes: int, group: Grou
     Raises:
         ValueError: targets do not fit.
     """
-    z = white.points
+    z, targets = white.points, as_labels(targets, "targets")
     _check(z, targets, num_classes, group)
     count = float(sum_over_ranks(torch.tensor(float(len(z)), device=z.device), group))
     rank = z.shape[1]
@@ -154,6 +155,7 @@ def cluster_and_linear_probe(
     Raises:
         ValueError: as ``fit_probe``.
     """
+    ids = as_labels(ids, "cluster ids")
     largest = ids.max() if len(ids) else ids.new_tensor(-1)
     num_clusters = int(max_over_ranks(largest.clone(), group)) + 1
     return fit_probe(features, ids, num_clusters, group=group).predict(test_features)
@@ -176,6 +178,7 @@ def whiten(features: Tensor, labels: Tensor, num_classes: int, group: Group = No
     Raises:
         ValueError: shapes disagree, a label is out of range, or features are not finite.
     """
+    labels = as_labels(labels, "labels")
     _check(features, labels, num_classes, group)
     if features.dtype not in (torch.float32, torch.float64):
         features = features.float()
