@@ -63,6 +63,33 @@ def concat_over_ranks(rows: Tensor, group: Group) -> Tensor:
     return torch.cat([part[:n] for part, n in zip(parts, lengths, strict=True)])
 
 
+def rows_to_owners(rows: Tensor, owner: Tensor, group: Group) -> Tensor:
+    """The rows of all ranks that belong to this one, (n_mine, …), ranks one after the other.
+
+    No rank ever holds rows of another owner besides those that it had.
+
+    Args:
+        rows: (n_local, …) any rows; ranks may hold different numbers of them, also none.
+        owner: (n_local,) int64, the rank that each row goes to.
+        group: process group whose ranks hold the rows.
+    """
+    if group is None:
+        return rows
+    rank, size = rank_and_size(group)
+    sent = torch.zeros(size, size, dtype=torch.int64, device=rows.device)  # from, to
+    sent[rank] = torch.bincount(owner, minlength=size)
+    lengths = sum_over_ranks(sent, group).tolist()
+    mine = rows[:0]
+    for to in range(size):
+        padded = rows.new_zeros(max(row[to] for row in lengths), *rows.shape[1:])
+        padded[: lengths[rank][to]] = rows[owner == to]
+        parts = [torch.zeros_like(padded) for _ in range(size)] if to == rank else None
+        dist.gather(padded, parts, dst=dist.get_global_rank(group, to), group=group)
+        if parts is not None:
+            mine = torch.cat([part[: row[to]] for part, row in zip(parts, lengths, strict=True)])
+    return mine
+
+
 def gather_objects(mine: T, group: Group) -> list[T]:
     """Each rank's object, in the order of ranks, on every rank; it has to be picklable."""
     if group is None:

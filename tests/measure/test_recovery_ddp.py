@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch import distributed as dist
 
 from collapse_lit.measure import (
     cluster_and_linear_probe,
@@ -94,6 +95,41 @@ def test_any_sharding_gives_the_same_result(run_on_ranks, alone, size, layout):
         assert r["loss"] == ranks[0]["loss"] == pytest.approx(alone["loss"], rel=1e-3)
         assert (r["predicted"] == alone["predicted"]).double().mean() > 0.999
     assert alone["acc"] > 0.9
+
+
+def rows_received(rank, group):
+    """How many rows of floats this rank was ever sent at once while k-means ran on raw features."""
+    x, coarse, _, index = shard(rank, 2, "strided")
+    received = [0]
+
+    def counted(collective):
+        def call(outputs, rows, *args, **kwargs):
+            done = collective(outputs, rows, *args, **kwargs)
+            if outputs and rows.is_floating_point() and rows.ndim == 2:
+                received.append(sum(len(part) for part in outputs))
+            return done
+
+        return call
+
+    dist.all_gather = counted(dist.all_gather)
+    gather = dist.gather
+    dist.gather = lambda rows, outputs, **kwargs: counted(lambda o, r: gather(r, o, **kwargs))(
+        outputs, rows
+    )
+    found = recover(x, coarse, 2, index=index, group=group, space="raw/kmeans")
+    own = [len(c.index) for c in found.classes]
+    return max(received), own
+
+
+@pytest.mark.ddp
+def test_a_rank_gets_the_features_of_its_own_classes_alone(run_on_ranks):
+    """Else every GPU holds those of the whole training set: 10 GB for ImageNet at d = 2,048."""
+    results = run_on_ranks(rows_received, 2)
+    sizes = results[0][1]
+    assert sum(sizes) == 1501
+    largest = max(sizes)  # it has a rank to itself
+    received = sorted(most for most, _ in results)
+    assert received == pytest.approx(sorted((largest, 1501 - largest)), abs=60)  # padding
 
 
 def breaks_on_one_rank(rank, group):

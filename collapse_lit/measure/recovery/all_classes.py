@@ -8,16 +8,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from collapse_lit.measure.clustering import load_faiss
 from collapse_lit.measure.distributed import (
     Group,
     concat_over_ranks,
     max_over_ranks,
     rank_and_size,
+    rows_to_owners,
     sum_over_ranks,
 )
 from collapse_lit.measure.full_float32 import full_float32
 from collapse_lit.measure.labels import as_labels
+from collapse_lit.measure.neighbours import load_faiss
 from collapse_lit.measure.recovery.clusters import ClassClusters, Recovery
 from collapse_lit.measure.recovery.one_class import ClassPoints, cluster_class
 from collapse_lit.measure.recovery.sharing import of_all_ranks, owners, side_by_side
@@ -45,8 +46,8 @@ def recover(
     """Find the clusters inside each coarse class; see ``docs/recovery.md`` for the method.
 
     With a group, every rank passes its own samples and gets their clusters. Scatter matrices are
-    summed, 64 numbers a sample are gathered, and each coarse class is clustered on one rank. The
-    result depends on ``seed`` and ``index``, not on how samples lie on ranks.
+    summed. Each coarse class is clustered on one rank, and only that rank gets the coordinates of
+    its samples. The result depends on ``seed`` and ``index``, not on how samples lie on ranks.
 
     Args:
         features: (n_local, d) floating point, CPU or CUDA, any scale and offset.
@@ -79,14 +80,15 @@ def recover(
     spaces = spaces_to_try(space, estimate=None in numbers)
     index = _global_index(len(features), group, coarse) if index is None else index
     index = index.to(features.device)
-    gathered = _gather(features, coarse, index, len(counts), spaces, group)
+    owner = owners(counts, numbers, group)
+    gathered = _gather(features, coarse, index, owner, spaces, group)
 
     def cluster(c: int) -> ClassClusters:
         return cluster_class(gathered.of_class(c, seed), numbers[c], seed, features.device)
 
     rank, _ = rank_and_size(group)
-    mine = np.flatnonzero(owners(counts, numbers, group) == rank).tolist()
-    classes = of_all_ranks(lambda: side_by_side(cluster, mine, features.device), group)
+    mine = np.flatnonzero(owner == rank).tolist()
+    classes = of_all_ranks(lambda: side_by_side(cluster, mine), group)
     return Recovery.of(classes, index)
 
 
@@ -146,12 +148,12 @@ def clusters_per_class(
 
 @dataclass(frozen=True)
 class Gathered:
-    """All N samples, in the order of their ids, on every rank's CPU.
+    """The n samples of this rank's coarse classes, in the order of their ids, on the CPU.
 
     Attributes:
-        index: (N,) int64 sample ids, ascending.
-        coarse: (N,) int64.
-        points: (N, Σ r) float32, the coordinates in each space, side by side.
+        index: (n,) int64 sample ids, ascending.
+        coarse: (n,) int64.
+        points: (n, Σ r) float32, the coordinates in each space, side by side.
         widths: number of coordinates in each space.
         one_way: (C,) bool, classes that the unit- spaces are offered to; None for all.
     """
@@ -178,26 +180,37 @@ def _gather(
     features: Tensor,
     coarse: Tensor,
     index: Tensor,
-    num_coarse: int,
+    owner: np.ndarray,
     spaces: Sequence[Space],
     group: Group,
 ) -> Gathered:
-    """Coordinates, labels and ids of the samples of all ranks.
+    """Coordinates, labels and ids of the samples of all ranks, on the owners of their classes.
+
+    Args:
+        features: (n_local, d).
+        coarse: (n_local,) int64.
+        index: (n_local,) int64 sample ids.
+        owner: (C,) the rank that clusters each coarse class.
+        spaces: which coordinates.
+        group: process group whose ranks hold the samples.
 
     Raises:
         ValueError: a sample id occurs twice; on every rank.
     """
+    ids = concat_over_ranks(index, group).sort().values
+    if (ids[1:] == ids[:-1]).any():
+        raise ValueError("a sample id occurs twice in index: was the data padded?")
+    num_coarse = len(owner)
     found = {space: coordinates(features, coarse, num_coarse, space, group) for space in spaces}
     choice = any(space.unit for space in spaces) and not all(space.unit for space in spaces)
     one_way = point_one_way(features, coarse, num_coarse, group) if choice else None
-    points = concat_over_ranks(torch.cat(list(found.values()), dim=1), group).cpu()
-    labels = concat_over_ranks(torch.stack([index, coarse], dim=1), group).cpu()
-    index, coarse = labels.T.contiguous()  # (N,) each
+    to = torch.from_numpy(owner).to(coarse.device)[coarse]  # (n_local,) ranks
+    points = rows_to_owners(torch.cat(list(found.values()), dim=1), to, group).cpu()
+    labels = rows_to_owners(torch.stack([index, coarse], dim=1), to, group).cpu()
+    index, coarse = labels.T.contiguous()  # (n,) each
     if not (index[1:] > index[:-1]).all():
         order = index.argsort()
         index, coarse, points = index[order], coarse[order], points[order]
-    if (index[1:] == index[:-1]).any():
-        raise ValueError("a sample id occurs twice in index: was the data padded?")
     widths = {space: f.shape[1] for space, f in found.items()}
     return Gathered(index, coarse, points, widths, one_way)
 
