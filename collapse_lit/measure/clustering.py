@@ -1,16 +1,13 @@
 """k-means on the points of one coarse class, and how well its clusters are separated."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
-from types import ModuleType
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.linalg import eigh
+
+from collapse_lit.measure.neighbours import FlatIndex, load_faiss
 
 FloatArray = NDArray[np.float32]
 IdArray = NDArray[np.int64]
@@ -19,7 +16,6 @@ ITERATIONS = 20  # at most
 SETTLED = 1e-6  # relative change of the objective that ends it sooner; nearly all of it is noise
 FIRST_ITERATIONS = 4  # of restarts: all take these, the best goes on
 POINTS_AT_FIRST = 1000  # a cluster, for the first iterations of restarts
-GPU_SCRATCH = 256 * 2**20  # bytes of device memory for Faiss's intermediate results
 SMALLEST_SHARE = 0.02  # of an even share: a cluster below it is an outlier, not a class
 
 
@@ -41,7 +37,8 @@ def kmeans(
         k: number of clusters.
         seed: seed of the random starts.
         restarts: random starts, the best of which is kept.
-        device: a CUDA device to work on, where Faiss has GPU support; the CPU otherwise.
+        device: a CUDA device to work on, where Faiss has GPU support and there is enough to do
+            (:class:`~collapse_lit.measure.neighbours.FlatIndex`); the CPU otherwise.
 
     Returns:
         (n,) int64 cluster ids.
@@ -75,10 +72,9 @@ class Lloyd:
         k: int,
         device: torch.device | None = None,
     ) -> None:
-        self.faiss = load_faiss()
         self.points = np.ascontiguousarray(points, dtype=np.float32)
         self.k = k
-        self.index = _flat_index(self.faiss, self.points.shape[1], device)
+        self.index = FlatIndex(self.points.shape[1], self.points.size * k * ITERATIONS, device)
 
     def from_seed(self, seed: int, iterations: int = ITERATIONS) -> Optimum:
         """Start from k of the points, drawn by the seed."""
@@ -93,7 +89,7 @@ class Lloyd:
         return self._run(0, means, ITERATIONS)
 
     def _run(self, seed: int, centroids: FloatArray | None, iterations: int) -> Optimum:
-        faiss = self.faiss
+        faiss = load_faiss()
         clustering = faiss.Clustering(self.points.shape[1], self.k)
         clustering.niter = iterations
         clustering.seed = seed % 2**31
@@ -106,10 +102,10 @@ class Lloyd:
             clustering.early_stop_threshold = SETTLED
         if centroids is not None:
             faiss.copy_array_to_vector(centroids.ravel(), clustering.centroids)
-        with _one_thread(faiss):
-            self.index.reset()
-            clustering.train(self.points, self.index)
-            squared, ids = self.index.search(self.points, 1)
+        with self.index.alone() as index:
+            index.reset()
+            clustering.train(self.points, index)
+            squared, ids = index.search(self.points, 1)
         return Optimum(ids[:, 0], float(squared.sum(dtype=np.float64)))
 
 
@@ -172,63 +168,3 @@ def cluster_means(points: FloatArray, ids: IdArray, k: int) -> FloatArray:
     members[ids, np.arange(len(points))] = 1
     sums: FloatArray = members @ points
     return sums / np.maximum(counts, 1).astype(np.float32)[:, None]
-
-
-def nearest_neighbours(
-    points: FloatArray, count: int, device: torch.device | None = None
-) -> IdArray:
-    """(n, count) the nearest of all points (n, r) to each, itself left out, by Faiss."""
-    faiss = load_faiss()
-    index = _flat_index(faiss, points.shape[1], device)
-    with _one_thread(faiss):
-        index.add(points)
-        _, ids = index.search(points, count + 1)
-    return np.asarray(ids[:, 1:])
-
-
-@contextmanager
-def _one_thread(faiss: ModuleType) -> Iterator[None]:
-    """Threads that wait for one another made Faiss twenty times slower on a busy machine."""
-    threads = faiss.omp_get_max_threads()
-    faiss.omp_set_num_threads(1)
-    try:
-        yield
-    finally:
-        faiss.omp_set_num_threads(threads)
-
-
-def _flat_index(faiss: ModuleType, r: int, device: torch.device | None) -> Any:
-    """An exact L2 index on this process's own device: ``Kmeans(gpu=True)`` would take them all."""
-    if device is None or device.type != "cuda" or not hasattr(faiss, "StandardGpuResources"):
-        return faiss.IndexFlatL2(r)
-    config = faiss.GpuIndexFlatConfig()
-    config.device = torch.cuda.current_device() if device.index is None else device.index
-    return faiss.GpuIndexFlatL2(_gpu_resources(config.device), r, config)
-
-
-@cache
-def _gpu_resources(device: int) -> Any:
-    """Faiss's scratch memory, streams and handles on a device: one set a process.
-
-    Faiss takes up to 1.5 GiB with the first index of a set, so the size is set before.
-    """
-    resources = load_faiss().StandardGpuResources()
-    resources.setTempMemory(GPU_SCRATCH)
-    return resources
-
-
-def load_faiss() -> ModuleType:
-    """Faiss, imported when it is first needed: its OpenMP does not like a fork after it.
-
-    Raises:
-        ImportError: There is none, or it lacks a library of its own; the message says what to do.
-    """
-    try:
-        import faiss
-    except (ImportError, RuntimeError, OSError) as error:  # faiss-gpu without CUDA's libraries
-        raise ImportError(
-            'recovery needs faiss: pip install "collapse-lit[cpu]", '
-            'or "collapse-lit[gpu]" on a machine with an NVIDIA GPU'
-            f" (import faiss: {error})"
-        ) from error
-    return faiss

@@ -13,9 +13,9 @@ from sklearn.mixture import GaussianMixture
 from collapse_lit.measure.clustering import (
     Lloyd,
     kmeans,
-    nearest_neighbours,
     separation,
 )
+from collapse_lit.measure.neighbours import nearest_neighbours
 from collapse_lit.measure.recovery import candidate
 from collapse_lit.measure.recovery import graph_cut as graph
 from collapse_lit.measure.recovery.graph_cut import Found, Start, graph_coordinates, search

@@ -2,18 +2,28 @@
 
 import builtins
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 from types import SimpleNamespace
 
+import faiss
+import numpy as np
 import pytest
 import torch
 
-from collapse_lit.measure import clustering
+from collapse_lit.measure import neighbours
+from collapse_lit.measure.clustering import kmeans
+from collapse_lit.measure.neighbours import GPU_WORTH, FlatIndex, nearest_neighbours
+from collapse_lit.measure.recovery.sharing import side_by_side
+
+CUDA = torch.device("cuda", 0)
 
 
 @pytest.fixture
 def faiss_gpu(monkeypatch):
-    """Faiss's GPU classes as far as we use them, and how many of each were made."""
-    made = SimpleNamespace(resources=[], indices=[])
+    """Faiss's GPU classes as far as we use them, with the CPU behind, and what was made of them."""
+    made = SimpleNamespace(resources=[], indices=[], searching=0, most_searching=0)
 
     class StandardGpuResources:
         def __init__(self) -> None:
@@ -24,26 +34,64 @@ def faiss_gpu(monkeypatch):
             assert not made.indices  # later it has no effect
             self.memory = size
 
-    def index(resources, r, config):
-        made.indices.append((resources, r, config.device))
+    class GpuIndexFlatL2(faiss.IndexFlatL2):
+        def __init__(self, resources, r, config) -> None:
+            super().__init__(r)
+            made.indices.append((resources, r, config.device))
 
-    faiss = SimpleNamespace(
-        StandardGpuResources=StandardGpuResources,
-        GpuIndexFlatConfig=SimpleNamespace,
-        GpuIndexFlatL2=index,
-    )
-    monkeypatch.setattr(clustering, "load_faiss", lambda: faiss)
-    clustering._gpu_resources.cache_clear()
-    yield faiss, made
-    clustering._gpu_resources.cache_clear()
+        def search(self, points, count):
+            made.searching += 1
+            made.most_searching = max(made.most_searching, made.searching)
+            time.sleep(0.05)
+            found = super().search(points, count)
+            made.searching -= 1
+            return found
+
+    monkeypatch.setattr(faiss, "StandardGpuResources", StandardGpuResources, raising=False)
+    monkeypatch.setattr(faiss, "GpuIndexFlatConfig", SimpleNamespace, raising=False)
+    monkeypatch.setattr(faiss, "GpuIndexFlatL2", GpuIndexFlatL2, raising=False)
+    neighbours._gpu_resources.cache_clear()
+    yield made
+    neighbours._gpu_resources.cache_clear()
 
 
 def test_all_indices_of_a_device_share_one_set_of_resources(faiss_gpu) -> None:
-    faiss, made = faiss_gpu
     for r in (8, 32, 8):
-        clustering._flat_index(faiss, r, torch.device("cuda", 0))
-    assert [resources.memory for resources in made.resources] == [clustering.GPU_SCRATCH]
-    assert made.indices == [(made.resources[0], r, 0) for r in (8, 32, 8)]
+        FlatIndex(r, GPU_WORTH, CUDA)
+    assert [resources.memory for resources in faiss_gpu.resources] == [neighbours.GPU_SCRATCH]
+    assert faiss_gpu.indices == [(faiss_gpu.resources[0], r, 0) for r in (8, 32, 8)]
+
+
+def test_only_a_large_search_goes_to_the_gpu(faiss_gpu, monkeypatch) -> None:
+    """A class of CIFAR-10: its neighbours are worth the way, its k-means is not."""
+    monkeypatch.setattr(neighbours, "GPU_WORTH", 500 * 500 * 8)
+    points = np.random.default_rng(0).normal(size=(500, 8)).astype(np.float32)
+    on_cpu = kmeans(points, 2, seed=0), nearest_neighbours(points, 3)
+    ids = kmeans(points, 2, seed=0, device=CUDA)
+    assert not faiss_gpu.indices
+    found = nearest_neighbours(points, 3, CUDA)
+    assert len(faiss_gpu.indices) == 1
+    assert (ids == on_cpu[0]).all()
+    assert (found == on_cpu[1]).all()
+    nearest_neighbours(points[:499], 3, CUDA)
+    assert len(faiss_gpu.indices) == 1
+
+
+def test_searches_of_several_threads_take_turns_on_a_gpu(faiss_gpu, monkeypatch) -> None:
+    """Faiss: one set of resources is for one thread at a time."""
+    monkeypatch.setattr(neighbours, "GPU_WORTH", 1)
+    points = np.random.default_rng(0).normal(size=(40, 4)).astype(np.float32)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: nearest_neighbours(points, 2, CUDA), range(4)))
+    assert len(faiss_gpu.indices) == 4
+    assert faiss_gpu.most_searching == 1
+
+
+def test_classes_are_clustered_side_by_side_wherever_features_are(monkeypatch) -> None:
+    """Each class waits for the other: one after the other would never end."""
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    both = Barrier(2, timeout=10)
+    assert sorted(side_by_side(lambda c: (both.wait(), c)[1], [0, 1])) == [0, 1]
 
 
 def test_a_faiss_without_its_cuda_libraries_is_said_with_what_to_install(monkeypatch) -> None:
@@ -57,4 +105,4 @@ def test_a_faiss_without_its_cuda_libraries_is_said_with_what_to_install(monkeyp
     monkeypatch.delitem(sys.modules, "faiss", raising=False)
     monkeypatch.setattr(builtins, "__import__", broken)
     with pytest.raises(ImportError, match=r"collapse-lit\[gpu\].*libcublas"):
-        clustering.load_faiss()
+        neighbours.load_faiss()

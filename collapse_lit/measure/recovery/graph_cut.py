@@ -22,9 +22,9 @@ from collapse_lit.measure.clustering import (
     Lloyd,
     cluster_means,
     kmeans,
-    nearest_neighbours,
     separation,
 )
+from collapse_lit.measure.neighbours import nearest_neighbours
 
 NEIGHBOURS = 10
 MOST_POINTS = 20_000  # of a class that the graph is made of: its cost grows with their square

@@ -25,13 +25,14 @@ def owners(counts: Sequence[int], numbers: Sequence[int | None], group: Group) -
 
 
 def side_by_side(
-    work: Callable[[int], ClassClusters], classes: Sequence[int], device: torch.device
+    work: Callable[[int], ClassClusters], classes: Sequence[int]
 ) -> list[ClassClusters]:
     """``work`` for each class, one thread a class and no threads inside.
 
     The kernels are too short to share out: threads that wait for one another are slower than one.
+    With features on a GPU most of the work is still the CPU's.
     """
-    threads = 1 if device.type == "cuda" else max(min(torch.get_num_threads(), len(classes)), 1)
+    threads = max(min(torch.get_num_threads(), len(classes)), 1)
     with (
         threadpool_limits(1),
         ThreadPoolExecutor(threads, initializer=threadpool_limits, initargs=(1,)) as pool,

@@ -1,0 +1,107 @@
+"""Exact nearest neighbours by Faiss, on the CPU or on this process's own GPU."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from threading import RLock
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+GPU_WORTH = 10**9  # multiplications of a search; with fewer the CPU is done sooner
+GPU_SCRATCH = 256 * 2**20  # bytes of device memory for Faiss's intermediate results
+
+_TURN = RLock()  # Faiss's GPU resources serve one thread at a time
+
+
+def nearest_neighbours(
+    points: NDArray[np.float32], count: int, device: torch.device | None = None
+) -> NDArray[np.int64]:
+    """(n, count) the nearest of all points (n, r) to each, itself left out, by Faiss."""
+    with FlatIndex(points.shape[1], points.size * len(points), device).alone() as index:
+        index.add(points)
+        _, ids = index.search(points, count + 1)
+    return np.asarray(ids[:, 1:])
+
+
+class FlatIndex:
+    """An index that compares all points, used by one thread at a time.
+
+    It is on the GPU where the points come from one, Faiss can use it, and there is enough to do.
+    Classes are clustered side by side; their searches on a GPU take turns.
+
+    Args:
+        r: coordinates of a point.
+        work: multiplications of all searches.
+        device: where the points come from.
+
+    Raises:
+        ImportError: Faiss is not installed; the message names the extras.
+    """
+
+    def __init__(self, r: int, work: int, device: torch.device | None = None) -> None:
+        self.faiss = load_faiss()
+        cuda = device is not None and device.type == "cuda"
+        self.on_gpu = cuda and work >= GPU_WORTH and hasattr(self.faiss, "StandardGpuResources")
+        if self.on_gpu and device is not None:
+            number = torch.cuda.current_device() if device.index is None else device.index
+            self._index = self._of_gpu(r, number)
+        else:
+            self._index = self.faiss.IndexFlatL2(r)
+
+    @contextmanager
+    def alone(self) -> Iterator[Any]:
+        """Faiss's index, in one thread of its own.
+
+        Threads that wait for one another made Faiss twenty times slower on a busy machine.
+        """
+        threads = self.faiss.omp_get_max_threads()
+        if self.on_gpu:
+            _TURN.acquire()
+        self.faiss.omp_set_num_threads(1)
+        try:
+            yield self._index
+        finally:
+            self.faiss.omp_set_num_threads(threads)
+            if self.on_gpu:
+                _TURN.release()
+
+    def _of_gpu(self, r: int, device: int) -> Any:
+        """On this process's own device: ``Kmeans(gpu=True)`` would take them all."""
+        config = self.faiss.GpuIndexFlatConfig()
+        config.device = device
+        with _TURN:
+            return self.faiss.GpuIndexFlatL2(_gpu_resources(device), r, config)
+
+
+@cache
+def _gpu_resources(device: int) -> Any:
+    """Faiss's scratch memory, streams and handles on a device: one set a process.
+
+    Faiss takes up to 1.5 GiB with the first index of a set, so the size is set before.
+    """
+    resources = load_faiss().StandardGpuResources()
+    resources.setTempMemory(GPU_SCRATCH)
+    logging.getLogger(__name__).info("Faiss searches large classes on cuda:%d", device)
+    return resources
+
+
+def load_faiss() -> ModuleType:
+    """Faiss, imported when it is first needed: its OpenMP does not like a fork after it.
+
+    Raises:
+        ImportError: There is none, or it lacks a library of its own; the message says what to do.
+    """
+    try:
+        import faiss
+    except (ImportError, RuntimeError, OSError) as error:  # faiss-gpu without CUDA's libraries
+        raise ImportError(
+            'recovery needs faiss: pip install "collapse-lit[cpu]", '
+            'or "collapse-lit[gpu]" on a machine with an NVIDIA GPU'
+            f" (import faiss: {error})"
+        ) from error
+    return faiss
