@@ -79,6 +79,11 @@ test-long: setup  ## run the checks that take long: controls, W&B sweeps, embedd
 test-kills: setup  ## kill a run at twenty random moments; minutes
 	$(BIN)/python -m pytest -m kills -s $(ARGS)
 
+.PHONY: test-gpu
+test-gpu: setup  ## compare one GPU with the CPU, from the loader to a resumed run
+	$(BIN)/python -c 'import torch; torch.cuda.is_available() or exit("make test-gpu: torch sees no CUDA device")'
+	$(BIN)/python -m pytest tests/gpu $(ARGS)
+
 .PHONY: test-slurm
 test-slurm: setup  ## run on a real SLURM, set up on loopback (Debian, as root)
 	@command -v slurmctld munged >/dev/null || apt-get install --yes --no-install-recommends slurm-wlm munge

@@ -155,6 +155,7 @@ def _facts(config: str, identity: Mapping[str, Any]) -> dict[str, Any]:
         "started": identity.get("started"),
         "seed": identity.get("seed"),
         "commit": identity.get("git_commit"),
+        "GPU": ", ".join(dict.fromkeys(identity.get("gpus", []))) or None,
         "W&B run": identity.get("wandb_id"),
     }
     return {name: value for name, value in facts.items() if value is not None}

@@ -115,6 +115,7 @@ class RunDirectory:
             "git_commit": _git_commit(),
             "versions": {library: version(library) for library in LIBRARIES},
             "python": sys.version.split()[0],
+            "gpus": _gpus(),
             "seed": seed,
             "command": ["collapse-lit", *sys.argv[1:]],
         }
@@ -196,10 +197,18 @@ def _end_of_last_line(path: Path) -> int:
 
 def _git_commit() -> str | None:
     """Commit of the working directory, None outside git."""
+    return _said_by("git", "rev-parse", "HEAD") or None
+
+
+def _gpus() -> list[str]:
+    """Names of the machine's NVIDIA GPUs; asked of the driver, since torch would take memory."""
+    return _said_by("nvidia-smi", "--query-gpu=name", "--format=csv,noheader").splitlines()
+
+
+def _said_by(*command: str) -> str:
+    """What a program prints; nothing where it is missing or fails."""
     try:
-        found = subprocess.run(
-            ["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10, check=True
-        )
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
     except (OSError, subprocess.SubprocessError):
-        return None
-    return found.stdout.strip()
+        return ""
+    return done.stdout.strip()

@@ -11,7 +11,7 @@ from collapse_lit.data.loader import (
     epoch_order,
     stream_rows,
 )
-from collapse_lit.data.transforms import Augmentation, channel_statistics, normaliser
+from collapse_lit.data.transforms import Augmentation, normaliser
 from collapse_lit.hierarchy import make_hierarchy
 
 CPU = torch.device("cpu")
@@ -118,30 +118,3 @@ def test_streaming_that_is_left_early_leaves_no_thread():
     next(rows)
     rows.close()
     assert threading.active_count() == before
-
-
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_batches_are_the_same_on_cpu_on_gpu_and_streamed():
-    images = torch.randint(0, 256, (64, 3, 32, 32), dtype=torch.uint8)
-    statistics = channel_statistics(images)
-
-    def batches(images, device):
-        loader = TrainLoader(
-            images=images,
-            coarse=torch.arange(64) % 5,
-            device=device,
-            batch_size=16,
-            sampler=EpochSampler(64, seed=0),
-            augmentation=Augmentation(pad=4, flip=True),
-            normalise=normaliser(statistics, (3, 32, 32), device),
-        )
-        return list(loader)
-
-    cuda = torch.device("cuda")
-    expected = batches(images, CPU)
-    for found in (batches(images.to(cuda), cuda), batches(images, cuda)):
-        for (x, y), (x_cpu, y_cpu) in zip(found, expected, strict=True):
-            assert x.is_cuda
-            torch.testing.assert_close(x.cpu(), x_cpu)
-            assert y.cpu().equal(y_cpu)

@@ -421,18 +421,6 @@ class TestDegenerate:
             hierarchical_collapse(torch.ones(3, 2), torch.arange(3), torch.zeros(3))
 
 
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_a_gpu_measures_the_same():
-    features, fine, _, _ = planted([300, 50, 600, 220], 128, sigma=1e-3, offset=10.0)
-    _, _, W, b = planted([1, 1], 128, sigma=1.0)
-    fine_to_coarse = torch.tensor([0, 0, 1, 1])
-    there = hierarchical_collapse(features.cuda(), fine.cuda(), fine_to_coarse, W.cuda(), b.cuda())
-    here = hierarchical_collapse(features, fine, fine_to_coarse, W, b)
-    assert there.coarse == pytest.approx(here.coarse, rel=1e-9)
-    assert there.fine == pytest.approx(here.fine, rel=1e-9)
-
-
 def test_importing_the_measures_imports_no_framework():
     code = (
         "import sys, collapse_lit.measure; "
