@@ -70,6 +70,11 @@ def network_features(
             found = extract_features(
                 model, numbered(image_batches(files, built.transform)), path, device=device
             )
+        except torch.OutOfMemoryError as error:
+            raise UserError(
+                f"--model {options.model}: a batch of images does not fit into the memory of "
+                f"{device}; leave it to the CPU with CUDA_VISIBLE_DEVICES='' ({error})"
+            ) from error
         except (RuntimeError, AssertionError) as error:  # vision transformers assert the size
             raise UserError(
                 f"--model {options.model} does not take these images: {error}; see --image_size"

@@ -97,6 +97,15 @@ def test_mistakes_are_named(trained, photos: Path, tmp_path: Path) -> None:
         network_samples(NetworkOptions("vit_b_16", image_size=32), photos)
 
 
+def test_a_full_gpu_is_not_blamed_on_the_images(trained, photos: Path, monkeypatch) -> None:
+    def full(*args, **kwargs):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.")
+
+    monkeypatch.setattr("collapse_lit.discover.networks.extract_features", full)
+    with pytest.raises(UserError, match="does not fit into the memory of .*Tried to allocate"):
+        network_samples(options(trained[1]), photos)
+
+
 def test_a_pickled_model_is_refused(photos: Path, tmp_path: Path) -> None:
     torch.save(nn.Linear(2, 2), tmp_path / "whole.pt")
     with pytest.raises(UserError, match=r"could run code .* save torch.save\(model.state_dict"):
