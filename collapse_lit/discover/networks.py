@@ -1,4 +1,4 @@
-"""What enters the layer of a network that classifies, for the images of a folder."""
+"""Features of a folder of images: the input of a network's classifying layer."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -19,7 +19,7 @@ __all__ = ["NetworkOptions", "available_device", "folder_features", "network_sam
 
 
 def network_samples(options: NetworkOptions, folder: Path) -> Samples:
-    """The features of FOLDER/CLASS/*.jpg, labelled by their class folders.
+    """The features of FOLDER/CLASS/*.jpg, labelled by class folder.
 
     Raises:
         UserError: The model, its weights, its layer or an image cannot be used.
@@ -37,13 +37,13 @@ def network_samples(options: NetworkOptions, folder: Path) -> Samples:
         extracted=True,
     )
     random = options.weights is None and not options.model.startswith("hf:")
-    if random or layer == OUTPUT:  # which decide nothing
+    if random or layer == OUTPUT:  # without trained logits, there are no predictions
         return samples
     return of_logits(logits, built.names, samples)
 
 
 def folder_features(options: NetworkOptions, folder: Path) -> tuple[Tensor, tuple[str, ...]]:
-    """Features (N, d) of all images below a folder, and their paths; no class is needed.
+    """Features (N, d) of all images below a folder, and their paths; class folders are optional.
 
     Raises:
         UserError: As :func:`network_samples`.
@@ -70,9 +70,9 @@ def network_features(
             found = extract_features(
                 model, numbered(image_batches(files, built.transform)), path, device=device
             )
-        except (RuntimeError, AssertionError) as error:  # vision transformers assert the size
+        except (RuntimeError, AssertionError) as error:  # vision transformers assert the image size
             raise UserError(
-                f"--model {options.model} does not take these images: {error}; see --image_size"
+                f"--model {options.model} cannot process these images: {error}; set --image_size"
             ) from error
     source = f"{options.model}, layer {layer}"
     return check_features(found.features, source), logits.every(), layer
@@ -85,7 +85,7 @@ def available_device() -> torch.device:
 
 
 def numbered(batches: Iterable[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
-    """Batches with the row of each image in place of a label."""
+    """Batches with the row of each image as its label."""
     start = 0
     for images in batches:
         yield images, torch.arange(start, start + len(images))
