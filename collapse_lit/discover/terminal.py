@@ -67,7 +67,7 @@ def print_discovery(summary: Mapping[str, Any], console: Console) -> None:
 def print_failures(failures: Mapping[str, Any], console: Console) -> None:
     """Print the clusters with the lowest accuracy of the classifier."""
     clusters = failures["clusters"]
-    table = Table("cluster", "class", "samples", "accuracy", "95 %", "loss", "taken for")
+    table = Table("cluster", "class", "samples", "accuracy", "95 %", "loss", "confused with")
     for column in (table.columns[0], *table.columns[2:6]):
         column.justify = "right"
     for entry in clusters[:MOST_FAILURES]:
