@@ -67,6 +67,6 @@ def has_a_value(trainer: L.Trainer, callback: Any) -> bool:
     if not getattr(callback, "strict", True):  # the user allows the key to be missing
         return True
     raise UserError(
-        f"trainer.callbacks: {type(callback).__name__} monitors {key!r}, which nothing measures"
-        f"{did_you_mean(key, known)}; there are {', '.join(sorted(known))}"
+        f"trainer.callbacks: {type(callback).__name__} monitors {key!r}, which is not measured"
+        f"{did_you_mean(key, known)}; the keys are {', '.join(sorted(known))}"
     )

@@ -188,8 +188,8 @@ def _feature_width(name: str, backbone: nn.Module, image_shape: tuple[int, ...])
         )
     if features.ndim != 2:
         raise UserError(
-            f"model.backbone: {name!r} must return features (N, d), not (N, …) of shape "
-            f"{features.shape[1:]}"
+            f"model.backbone: {name!r} must return features (N, d); its features of one image have "
+            f"shape {features.shape[1:]}"
         )
     return features.shape[1]
 

@@ -116,7 +116,7 @@ class CoarseClassifier(L.LightningModule):
         return loss
 
     def configure_optimizers(self) -> Any:
-        """SGD with Nesterov momentum, or Muon; the learning rate follows the schedule step by step."""
+        """SGD with Nesterov momentum, or Muon, with the schedule applied at every step."""
         of_sgd = {key: self.hparams[key] for key in ("lr", "momentum", "weight_decay")}
         filter_lr = self.hparams["filter_lr"]
         optimizer = (
