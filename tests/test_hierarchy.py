@@ -77,7 +77,7 @@ def test_classes_named_by_numbers_may_be_written_as_numbers():
 @pytest.mark.parametrize(
     ("coarse", "message"),
     [
-        ({"a": ["ant", "bee"], "b": ["cat", "dog"]}, "no coarse class holds elk"),
+        ({"a": ["ant", "bee"], "b": ["cat", "dog"]}, "these classes are in no coarse class: elk"),
         ({"a": ["ant", "bee", "cat"], "b": ["cat", "dog", "elk"]}, "'cat' is listed twice"),
         ({"a": ["ant", "bees"], "b": ["cat", "dog", "elk"]}, "did you mean 'bee'"),
         ({"a": [], "b": list(ANIMALS)}, "'a' must be a list of one or more"),
@@ -111,8 +111,12 @@ def test_impossible_number_of_coarse_classes(num_coarse):
     [
         ("map.yaml", "a: [ant\n", "not valid YAML"),
         ("map.yaml", "- ant\n", "must be a mapping"),
-        ("map.csv", "class,group\nant,small\n", "must have filled columns fine,coarse"),
-        ("map.csv", "fine,coarse\nant,small\nbee\n", "must have filled columns"),
+        (
+            "map.csv",
+            "class,group\nant,small\n",
+            "must have the columns fine,coarse without empty cells",
+        ),
+        ("map.csv", "fine,coarse\nant,small\nbee\n", "must have the columns fine,coarse"),
     ],
 )
 def test_unreadable_files_are_named(tmp_path, file, text, message):

@@ -115,9 +115,9 @@ def test_the_user_says_how_a_batch_is_taken_apart() -> None:
         (CollapseMonitor(layers=["bdy"]), None, "no layer 'bdy'"),
         (CollapseMonitor("unused"), None, "'unused' is never called"),
         (CollapseMonitor(), dictionaries(a=X, b=COARSE), "the keys a, b.*batch=lambda"),
-        (CollapseMonitor(), rows(X, torch.rand(80)), "no whole numbers"),
+        (CollapseMonitor(), rows(X, torch.rand(80)), "not whole numbers"),
         (CollapseMonitor(), rows(X, torch.rand(80, 2)), "shape .16, 2."),
-        (CollapseMonitor(), rows(X, COARSE + 5), "label 6, and the layer has 2 outputs"),
+        (CollapseMonitor(), rows(X, COARSE + 5), "label 6, but the layer has 2 outputs"),
         (CollapseMonitor(batch=lambda b: b[0]), None, "batch= returned"),
         (CollapseMonitor(loaders=lambda: []), None, "loaders= must return a dictionary"),
         (CollapseMonitor(loaders=lambda: {"train": iter([])}), None, "read only once"),
@@ -177,7 +177,7 @@ def test_loaders_that_lightning_takes(data: Any, options: dict[str, int]) -> Non
 def test_one_of_several_training_loaders_has_to_be_named() -> None:
     net = Counted(lambda batch: batch["a"][:2])
     two = {"a": training_data(), "b": training_data()}
-    with pytest.raises(UserError, match="2 train loaders, not one; pass loaders="):
+    with pytest.raises(UserError, match="2 train loaders; one is needed: pass loaders="):
         fit([CollapseMonitor()], two, net=net)
     assert net.batches == 0
     monitor = CollapseMonitor(loaders=lambda: {"train": two["a"]})

@@ -283,7 +283,7 @@ def test_a_data_module_without_training_data_in_validate_is_measured_in_part() -
             return validation_data()
 
     monitor = CollapseMonitor()
-    with pytest.warns(UserWarning, match="no training data are measured"):
+    with pytest.warns(UserWarning, match="the training data are not measured"):
         make_trainer(monitor).validate(Net(), datamodule=OnlyInFit(), verbose=False)
     assert math.isfinite(monitor.values["collapse_test/nc1"])
 

@@ -325,7 +325,9 @@ def test_validate_alone_measures_what_there_is() -> None:
     x, y, _ = tensors(40, 1)
     assert monitor.values["collapse_test/nc1"] == pytest.approx(nc1_by_hand(net, x, y), rel=1e-6)
     assert "collapse/nc1" not in monitor.values
-    with pytest.raises(UserError, match=r"no training data: pass loaders="):
+    with pytest.raises(
+        UserError, match=r"needs training data to cluster, and there are none: pass loaders="
+    ):
         make_trainer(RecoveryMonitor(k=2)).validate(net, validation_data(), verbose=False)
 
 

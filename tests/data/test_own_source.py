@@ -45,9 +45,9 @@ IMAGES, LABELS = torch.zeros(4, 1, 8, 8, dtype=torch.uint8), torch.arange(4) % 2
     [
         ((IMAGES, LABELS), "returned tuple, not collapse_lit.data.LabelledImages"),
         (_data(IMAGES.float(), LABELS), "uint8 or vectors"),
-        (_data(IMAGES, LABELS.int()), "int64 would be right"),
+        (_data(IMAGES, LABELS.int()), "return (N,) int64"),
         (_data(IMAGES, LABELS[:3]), "for 4 images"),
-        (_data(IMAGES[:0], LABELS[:0]), "of one image or more"),
+        (_data(IMAGES[:0], LABELS[:0]), "for at least one image"),
         (_data(IMAGES, LABELS + 1), "labels from 1 to 2 for 2 fine_names"),
         (_data(IMAGES[:, :, 1:], LABELS), "of different shapes"),
     ],
@@ -70,7 +70,11 @@ def test_what_cannot_be_used_is_said_with_what_would_be_right(
 
 @pytest.mark.parametrize(
     ("name", "said"),
-    [("mine.gone", "cannot be imported"), ("mine.number", "is no function"), ("digit", "digits")],
+    [
+        ("mine.gone", "cannot be imported"),
+        ("mine.number", "is not a function"),
+        ("digit", "digits"),
+    ],
 )
 def test_a_source_that_is_not_there_is_one_message(name, said, tmp_path, monkeypatch, capsys):
     (tmp_path / "mine.py").write_text("number = 3\n")

@@ -38,7 +38,7 @@ def test_numbers_may_be_asked_for_by_name(planted) -> None:
     assert dog.verdict == "doubtful"
     assert "doubtful" in dog.sentences[0]
     assert [classes.k for classes in discover(samples, 1).classes] == [1, 1]
-    assert discover(samples, 1).classes[0].sentences == ("one cluster, as asked",)
+    assert discover(samples, 1).classes[0].sentences == ("one cluster, as requested",)
 
 
 def test_all_classes_are_looked_into_at_once(planted, monkeypatch) -> None:
@@ -66,10 +66,10 @@ def test_one_class_alone_is_found_as_among_others(planted) -> None:
         (500, "cannot make 500 clusters of class cat, which has 300 samples"),
         ({"dog": 200}, "class dog, which has 150"),
         ({"cow": 2}, "no class cow; there are cat, dog"),
-        ("three", "'three' is no number of clusters"),
-        (0, "0 is no number"),
-        (2.5, "2.5 is no number"),
-        ({"cat": [2]}, r"\[2\] is no number"),
+        ("three", "'three' is not a number of clusters"),
+        (0, "0 is not a number"),
+        (2.5, "2.5 is not a number"),
+        ({"cat": [2]}, r"\[2\] is not a number"),
     ],
 )
 def test_a_wrong_number_is_one_message(planted, k, said: str) -> None:
@@ -118,7 +118,7 @@ def test_doubts_are_said() -> None:
     assert joined([0, 1] * 20, stability=0.49).verdict == "doubtful"
     assert "very small: [39, 1] samples" in classes_of([0] * 39 + [1]).cautions[0]
     assert "found in 4 samples only" in classes_of([0, 1] * 2).doubts[0]
-    assert classes_of([0] * 4).cautions == ("too few samples to tell: 4 (below 32)",)
+    assert classes_of([0] * 4).cautions == ("too few samples for a verdict: 4 (below 32)",)
     assert classes_of([0] * 40).verdict == "one"
 
 

@@ -83,9 +83,9 @@ def test_mistakes_are_named(trained, photos: Path, tmp_path: Path) -> None:
     _, path = trained
     with pytest.raises(UserError, match=r"no classifier 'resnet19'; did you mean .*resnet18"):
         network_samples(NetworkOptions("resnet19"), photos)
-    with pytest.raises(UserError, match="these are no weights of resnet18"):
+    with pytest.raises(UserError, match="these weights do not fit resnet18"):
         network_samples(NetworkOptions("resnet18", str(path)), photos)
-    with pytest.raises(UserError, match="neither such a file nor such pretrained weights"):
+    with pytest.raises(UserError, match="neither a file nor the name of pretrained weights"):
         network_samples(NetworkOptions("resnet18", "DEFUALT"), photos)
     with pytest.raises(UserError, match=r"no layer 'fc'; it has .*classifier.3"):
         network_samples(options(path, layer="fc"), photos)
@@ -93,7 +93,7 @@ def test_mistakes_are_named(trained, photos: Path, tmp_path: Path) -> None:
         network_samples(options(path), photos / "berry")
     with pytest.raises(UserError, match="no such folder"):
         network_samples(options(path), tmp_path / "nowhere")
-    with pytest.raises(UserError, match="vit_b_16 does not take these images"):
+    with pytest.raises(UserError, match="vit_b_16 cannot process these images"):
         network_samples(NetworkOptions("vit_b_16", image_size=32), photos)
 
 
@@ -102,7 +102,7 @@ def test_a_pickled_model_is_refused(photos: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"could run code .* save torch.save\(model.state_dict"):
         network_samples(NetworkOptions("resnet18", str(tmp_path / "whole.pt")), photos)
     torch.save({"epoch": 3}, tmp_path / "empty.pt")
-    with pytest.raises(UserError, match="holds no state dict"):
+    with pytest.raises(UserError, match="contains no state dict"):
         read_state(tmp_path / "empty.pt", "--weights")
 
 
@@ -231,13 +231,13 @@ def test_a_convolution_may_classify(photos: Path) -> None:
     [
         ({"model": "mynets_of_a_user.Net"}, "add --image_size PIXELS"),
         ({"model": "mynets_of_a_user.Gone", "image_size": 8}, "cannot be imported"),
-        ({"model": "mynets_of_a_user.torch", "image_size": 8}, "is no class or function"),
+        ({"model": "mynets_of_a_user.torch", "image_size": 8}, "is not a class or function"),
         (
             {"model": "mynets_of_a_user.Net", "image_size": 8, "model_args": {"depth": 1}},
             "give its arguments with --model_args",
         ),
-        ({"model": "resnet18", "model_args": {"width": 1}}, "for a class of your own"),
-        ({"model": "hf:nowhere", "image_size": 8}, "--image_size does not go with hf:"),
+        ({"model": "resnet18", "model_args": {"width": 1}}, "needs your own class"),
+        ({"model": "hf:nowhere", "image_size": 8}, "--image_size cannot be combined with hf:"),
     ],
 )
 def test_mistakes_with_ones_own_network(own, photos: Path, options: dict, said: str) -> None:
@@ -258,7 +258,7 @@ def test_a_network_in_python(planted) -> None:
     assert list(dict(model.named_modules())) == ["", "0", "1"]
     said = (out / "clusters.json").read_text()
     assert '"failures"' in said
-    with pytest.raises(UserError, match="names: 1 of them for labels up to 1"):
+    with pytest.raises(UserError, match="names: 1 names given, but labels go up to 1"):
         discover_network(model, loader, names=("cat",))
 
 

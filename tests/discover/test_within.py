@@ -62,7 +62,7 @@ def test_mistakes_are_one_message(planted, capsys) -> None:
         (["--within", str(first), "--cluster", "9"], "no such cluster; it has 0 to 1"),
         (["--within", str(first), "--cluster", "0", "--k", "{cat: 2}"], "auto or one number"),
         (["--within", str(planted.folder), "--cluster", "0"], "there is no clusters.json"),
-        ([*planted.files, "--cluster", "0"], "--cluster does not go with --features"),
+        ([*planted.files, "--cluster", "0"], "--cluster cannot be combined with --features"),
     ):
         assert main(["discover", *arguments, *out]) == 2
         assert said in capsys.readouterr().err

@@ -93,17 +93,17 @@ def test_a_run_that_cannot_be_measured_is_named(
     trained: RunDirectory, tmp_path: Path, capsys: pytest.CaptureFixture
 ):
     assert main(["remeasure", str(tmp_path), "--out", str(tmp_path / "out")]) == 2
-    assert "it is no run directory" in capsys.readouterr().err
+    assert "this is not a run directory" in capsys.readouterr().err
     assert main(["remeasure", str(trained.path), "--out", str(trained.path)]) == 2
     assert "choose another directory" in capsys.readouterr().err
     empty = RunDirectory(tmp_path / "empty")
     empty.create()
     empty.config.write_bytes(trained.config.read_bytes())
     assert main(["remeasure", str(empty.path), "--out", str(tmp_path / "out")]) == 2
-    assert "there is no checkpoint" in capsys.readouterr().err
+    assert "has no checkpoint" in capsys.readouterr().err
     empty.last_checkpoint.write_bytes(b"torn")
     assert main(["remeasure", str(empty.path), "--out", str(tmp_path / "out")]) == 2
-    assert "no checkpoint that can be measured" in capsys.readouterr().err
+    assert "this checkpoint cannot be measured" in capsys.readouterr().err
 
 
 def test_a_signal_ends_it_at_once_and_the_same_command_goes_on(

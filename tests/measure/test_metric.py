@@ -106,7 +106,7 @@ def test_wrong_input_is_told():
     metric.update(torch.ones(3, 6), torch.tensor([0, 1, 3]))
     with pytest.raises(ValueError, match="no samples of class 2"):
         metric.compute()
-    with pytest.raises(ValueError, match="two classes or more"):
+    with pytest.raises(ValueError, match="at least two classes"):
         NeuralCollapse(1, 6)
 
 

@@ -130,9 +130,9 @@ def test_a_name_is_given_once_and_can_be_read() -> None:
     with pytest.raises(ValueError, match="clusterer called 'gmm' already"):
         register_clusterer("gmm")(ward)
     for name in ("pca2d", "unit-pca", ""):
-        with pytest.raises(ValueError, match=f"cannot be called '{name}'"):
+        with pytest.raises(ValueError, match=f"cannot be named '{name}'"):
             register_layout(name)(lambda points, seed: points)
-    with pytest.raises(ValueError, match="cannot be called 'a/b'"):
+    with pytest.raises(ValueError, match="cannot be named 'a/b'"):
         register_clusterer("a/b")(ward)
 
 

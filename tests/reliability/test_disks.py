@@ -95,7 +95,7 @@ def test_a_disk_that_fills_up_ends_the_run_and_loses_nothing(
 def test_a_disk_too_small_for_the_checkpoints_is_said_at_the_start(small_disk, capsys) -> None:
     arguments = [*VECTORS, "--trainer.max_epochs", "1", "--model.backbone_args", "{width: 4000}"]
     assert main(["fit", *arguments, "--run_dir", str(small_disk(2_000_000) / "run")]) == 2
-    assert "MB free, and checkpoints of this network take" in capsys.readouterr().err
+    assert "MB free, but checkpoints of this network need" in capsys.readouterr().err
 
 
 def test_a_directory_without_permission_is_named(unprivileged: Path) -> None:

@@ -77,7 +77,7 @@ def test_a_run_without_any_whole_checkpoint_does_not_start_anew(
     run: RunDirectory, how: str
 ) -> None:
     spoil(run, how)
-    with pytest.raises(UserError, match=r"holds no checkpoint that can be read \(last\.ckpt"):
+    with pytest.raises(UserError, match=r"has no usable checkpoint \(last\.ckpt"):
         newest_checkpoint(run, WEIGHTS)
 
 
