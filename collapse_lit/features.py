@@ -47,8 +47,8 @@ class View:
 def further_views(mirror: bool, shift: bool) -> dict[str, tuple[View, ...]]:
     """Views averaged with each image, by split: its mirror image, and both shifted by one pixel.
 
-    Training images are never shifted. With ``mirror`` and ``shift``, a test image gets five views,
-    the test-time augmentation of Jordan (arXiv 2404.00498).
+    Training images are never shifted. With ``mirror`` and ``shift``, a test image has five further
+    views, the test-time augmentation of Jordan (arXiv 2404.00498).
     """
     sides, shifts = (False, True)[: 1 + mirror], (0, -1, 1)[: 1 + 2 * shift]
     views = tuple(View(side, pixels) for pixels in shifts for side in sides)

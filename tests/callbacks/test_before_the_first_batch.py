@@ -138,7 +138,7 @@ def test_what_cannot_be_measured_is_said_before_the_first_batch(
 
 
 def test_options_that_are_functions_are_not_called_by_the_user() -> None:
-    with pytest.raises(UserError, match=r"write loaders=clean where clean is the function"):
+    with pytest.raises(UserError, match=r"pass the function itself, loaders=clean"):
         CollapseMonitor(loaders=clean())
 
 

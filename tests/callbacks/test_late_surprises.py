@@ -199,7 +199,7 @@ def test_a_network_that_the_batch_does_not_fit_is_refused_before_the_first_batch
             raise AssertionError("it was trained")
 
     pixels = TensorDataset((X.sigmoid() * 255).to(torch.uint8), COARSE)
-    with pytest.raises(UserError, match=r"cannot call the network on its first batch.*batch="):
+    with pytest.raises(UserError, match=r"cannot call the network on the first batch.*batch="):
         fit([CollapseMonitor()], DataLoader(pixels, batch_size=16), net=Scaled())
 
 

@@ -235,7 +235,7 @@ def test_a_head_that_is_not_linear_decides_and_has_no_duality() -> None:
 
     net, monitor = Net(), CollapseMonitor(loaders=clean)
     net.head = Cosine(6, 2)
-    with pytest.warns(UserWarning, match="'head' is no linear layer"):
+    with pytest.warns(UserWarning, match="'head' is not linear"):
         fit([monitor], net=net)
     assert math.isnan(monitor.values["collapse/nc3"])
     assert nc1(monitor) == approx_by_hand(net)

@@ -142,7 +142,7 @@ def test_the_page_says_that_sub_structure_is_doubtful(planted) -> None:
     page = (out / "report.html").read_text()
     section = page.split('<section id="class-1">')[1].split("</section>")[0]
     assert '<span class="verdict doubtful">doubtful</span>' in section
-    assert "doubtful: 3 clusters describe it no better than one" in section
+    assert "doubtful: 3 clusters fit it no better than one" in section
 
 
 def test_a_folder_of_images_from_discovery_to_prediction(photos: Path, tmp_path: Path) -> None:

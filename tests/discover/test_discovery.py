@@ -114,7 +114,7 @@ def test_what_was_cut_in_pieces_is_gradual() -> None:
 def test_doubts_are_said() -> None:
     joined = partial(classes_of, valley=0.2)
     assert "no better than one (separation -0.10" in joined([0, 1] * 20, separation=-0.1).doubts[0]
-    assert "agree at 0.49 only" in joined([0, 1] * 20, stability=0.49).doubts[0]
+    assert "agree only to 0.49" in joined([0, 1] * 20, stability=0.49).doubts[0]
     assert joined([0, 1] * 20, stability=0.49).verdict == "doubtful"
     assert "very small: [39, 1] samples" in classes_of([0] * 39 + [1]).cautions[0]
     assert "found in 4 samples only" in classes_of([0, 1] * 2).doubts[0]

@@ -37,8 +37,8 @@ def test_named_clusters_are_predicted_for_new_samples(planted, found: Path, caps
     names = fill_in(found, "striped", " cream, white ")
     assert main(["discover", "--out", str(found), "--names", str(names)]) == 0
     said = capsys.readouterr().out
-    assert "Fitted 2 names on 300 samples" in said
-    assert "left out: cluster 2" in said
+    assert "Fitted a probe of 2 names on 300 samples" in said
+    assert "Skipped clusters without a name: 2" in said
 
     new = np.array([[4.0, 0, 0, 0, 0, 0], [-4, 0, 0, 0, 0, 0]], dtype=np.float32)
     np.save(planted.folder / "new.npy", new)

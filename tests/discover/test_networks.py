@@ -87,7 +87,7 @@ def test_mistakes_are_named(trained, photos: Path, tmp_path: Path) -> None:
         network_samples(NetworkOptions("resnet18", str(path)), photos)
     with pytest.raises(UserError, match="neither a file nor the name of pretrained weights"):
         network_samples(NetworkOptions("resnet18", "DEFUALT"), photos)
-    with pytest.raises(UserError, match=r"no layer 'fc'; it has .*classifier.3"):
+    with pytest.raises(UserError, match=r"no layer 'fc'; its layers include .*classifier.3"):
         network_samples(options(path, layer="fc"), photos)
     with pytest.raises(UserError, match=r"--images: .*berry holds no class folders"):
         network_samples(options(path), photos / "berry")
@@ -99,7 +99,9 @@ def test_mistakes_are_named(trained, photos: Path, tmp_path: Path) -> None:
 
 def test_a_pickled_model_is_refused(photos: Path, tmp_path: Path) -> None:
     torch.save(nn.Linear(2, 2), tmp_path / "whole.pt")
-    with pytest.raises(UserError, match=r"could run code .* save torch.save\(model.state_dict"):
+    with pytest.raises(
+        UserError, match=r"could run code .* save with torch.save\(model.state_dict"
+    ):
         network_samples(NetworkOptions("resnet18", str(tmp_path / "whole.pt")), photos)
     torch.save({"epoch": 3}, tmp_path / "empty.pt")
     with pytest.raises(UserError, match="contains no state dict"):
@@ -216,7 +218,7 @@ def test_tokens_are_pooled(own, photos: Path, pool: str) -> None:
     options = NetworkOptions("mynets_of_a_user.Tokens", image_size=16, pool=pool)
     samples = network_samples(options, photos)
     assert samples.features.shape == (8, 6)
-    with pytest.raises(UserError, match="--pool cls is for tokens"):
+    with pytest.raises(UserError, match="--pool cls needs tokens"):
         network_samples(NetworkOptions("mynets_of_a_user.Net", image_size=16, pool="cls"), photos)
 
 

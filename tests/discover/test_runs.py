@@ -63,7 +63,7 @@ def test_a_run_that_is_none_is_named(run: Path, tmp_path: Path, capsys) -> None:
         run_samples(tmp_path)
     config = yaml.safe_load((run / "config.yaml").read_text())
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
-    with pytest.raises(UserError, match=r"there is no .*last\.ckpt"):
+    with pytest.raises(UserError, match=r"the checkpoint .*last\.ckpt is missing"):
         run_samples(tmp_path)
     (tmp_path / "checkpoints").mkdir()
     loaded = torch.load(run / "checkpoints/last.ckpt", weights_only=True)

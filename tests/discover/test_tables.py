@@ -105,7 +105,7 @@ def test_files_that_are_missing_or_broken_are_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"torn\.npz: it cannot be read"):
         table_samples(tmp_path / "torn.npz", None)
     np.savez(tmp_path / "other.npz", x=np.zeros(3))
-    with pytest.raises(UserError, match="no array 'features'; it has x"):
+    with pytest.raises(UserError, match="array 'features' is missing; the file has x"):
         table_samples(tmp_path / "other.npz", None)
 
 

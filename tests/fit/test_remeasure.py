@@ -62,7 +62,7 @@ def test_a_history_without_checkpoints_is_not_trained_over(
     history = again.history.read_bytes()
     arguments = ["fit", "--config", str(again.config), "--run_dir", str(again.path)]
     assert main(arguments) == 2
-    assert "holds 3 measured epochs and no checkpoint" in capsys.readouterr().err
+    assert "has 3 measured epochs but no checkpoint" in capsys.readouterr().err
     assert again.history.read_bytes() == history
 
 

@@ -403,9 +403,9 @@ class TestDegenerate:
     @pytest.mark.parametrize(
         ("weight", "bias", "message"),
         [
-            (torch.ones(3, 4), None, r"weight must be \(2, 4\).* it is \(3, 4\)"),
-            (torch.ones(2, 5), None, r"weight must be \(2, 4\)"),
-            (torch.ones(2, 4), torch.ones(3), r"bias must be \(2,\)"),
+            (torch.ones(3, 4), None, r"weight must have shape \(2, 4\).* not \(3, 4\)"),
+            (torch.ones(2, 5), None, r"weight must have shape \(2, 4\)"),
+            (torch.ones(2, 4), torch.ones(3), r"bias must have shape \(2,\)"),
             (None, torch.ones(2), "bias was given without weight"),
         ],
     )

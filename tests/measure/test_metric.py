@@ -99,7 +99,7 @@ def test_stays_in_float64_inside_a_bfloat16_module():
 
 def test_wrong_input_is_told():
     metric = NeuralCollapse(4, 6)
-    with pytest.raises(ValueError, match="5 wide, not 6"):
+    with pytest.raises(ValueError, match="must have width 6, not 5"):
         metric.update(torch.ones(3, 5), torch.zeros(3).long())
     with pytest.raises(ValueError, match="NaN or Inf: class 2 in 1 of 1"):
         metric.update(torch.full((1, 6), torch.nan), torch.tensor([2]))

@@ -143,7 +143,9 @@ def test_a_clusterer_without_posteriors_is_told_what_would_be_right(wrong) -> No
     register_clusterer("wrong")(
         lambda points, start, k, everywhere, seed: wrong(len(everywhere), k)
     )
-    with pytest.raises(ValueError, match=r"'wrong' returned .* shape \(150, 2\) would be right"):
+    with pytest.raises(
+        ValueError, match=r"'wrong' returned .* must return finite posteriors of shape \(150, 2\)"
+    ):
         recover(*two_in_each()[:2], 2, space="raw/wrong")
 
 

@@ -77,7 +77,7 @@ def test_a_disk_that_fills_up_ends_the_run_and_loses_nothing(
     process.wait_for_epochs(1)
     ballast = fill(disk)
     assert process.end() == 2, process.printed
-    assert "No space left on device. What is in" in process.printed
+    assert "No space left on device. The files in" in process.printed
     assert "Traceback" not in process.printed
     run = process.run
     check_checkpoint(run.last_checkpoint, None)

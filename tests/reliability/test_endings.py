@@ -60,7 +60,7 @@ def test_an_epoch_cut_by_max_steps_is_done_again(start, tmp_path: Path, accumula
     said = (
         "1 complete epoch is done. Run the same command with a larger trainer.max_steps to continue"
     )
-    assert f"stopped by trainer.max_steps={steps} amid epoch 1; {said}" in cut.printed
+    assert f"stopped by trainer.max_steps={steps} during epoch 1; {said}" in cut.printed
     assert f"stopped by trainer.max_steps={steps} after epoch 0; {said}" in cut.printed
     assert start(cut.run.path, *data).end() == 0
     assert whole.end() == 0, whole.printed
