@@ -57,7 +57,7 @@ def run_controls(arguments: Sequence[str]) -> None:
     for name in names:
         if name not in CONTROLS:
             raise UserError(
-                f"--only: there is no control {name!r}; there are {', '.join(CONTROLS)}"
+                f"--only: unknown control {name!r}; the controls are {', '.join(CONTROLS)}"
             )
     console = Console()
     run_cells({name: CONTROLS[name] for name in names}, asked.run_dir, options, console)

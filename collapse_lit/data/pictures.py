@@ -21,7 +21,7 @@ def open_picture(path: Path, draft: int | None = None) -> Image.Image:
 
     Raises:
         ValueError: the values fit none of these scales.
-        Exception: whatever Pillow raises for a broken file, of many kinds.
+        Exception: any error of Pillow for a broken file.
     """
     with Image.open(path) as image:
         if draft is not None:

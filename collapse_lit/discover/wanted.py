@@ -67,7 +67,7 @@ def numbers_wanted(k: Wanted, samples: Samples) -> list[int | None]:
     unknown = sorted(set(by_name) - set(names))
     if unknown:
         raise UserError(
-            f"--k: there is no class {', '.join(unknown)}; there are {', '.join(names[:20])}"
+            f"--k: unknown class {', '.join(unknown)}; the classes are {', '.join(names[:20])}"
             + (", …" if len(names) > 20 else "")
         )
     every = "auto" if isinstance(k, Mapping) else k

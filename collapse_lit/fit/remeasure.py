@@ -18,8 +18,8 @@ from collapse_lit.tracking.run_directory import RunDirectory
 from collapse_lit.tracking.whole_files import write_json
 
 DESCRIPTION = """Measure the kept checkpoints of a run again, without training: with other options
-of collapse and recovery, or with a newer version. The old run stays as it is; the new one gets a
-history, figures and a report of its own. The same command again goes on where it stopped."""
+of collapse and recovery, or with a newer version. The old run is not changed. The new run gets
+its own history, figures and report. The same command again continues where it stopped."""
 
 
 def remeasure(arguments: Sequence[str]) -> None:

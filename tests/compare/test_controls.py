@@ -155,7 +155,7 @@ def test_where_nothing_is_hidden_only_the_accuracy_is_shown(tmp_path: Path) -> N
     ("arguments", "said"),
     [
         ([], "--run_dir is missing"),
-        (["--run_dir", "x", "--only", "trained,pixel"], "--only: there is no control 'pixel'"),
+        (["--run_dir", "x", "--only", "trained,pixel"], "--only: unknown control 'pixel'"),
         (["--run_dir"], "--run_dir"),
     ],
 )

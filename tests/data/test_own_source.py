@@ -99,7 +99,9 @@ def test_validation_takes_the_place_of_the_test_set() -> None:
 
 
 def test_some_images_must_stay_to_train_on() -> None:
-    with pytest.raises(UserError, match=r"data\.validation=1297: there are 1297 training images"):
+    with pytest.raises(
+        UserError, match=r"data\.validation=1297: there are only 1297 training images"
+    ):
         _ = CoarseDataModule("digits", validation=1297).labelled
     with pytest.raises(UserError, match=r"data\.validation=-1: must be at least 0"):
         CoarseDataModule("digits", validation=-1)

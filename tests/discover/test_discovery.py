@@ -65,7 +65,7 @@ def test_one_class_alone_is_found_as_among_others(planted) -> None:
     [
         (500, "cannot make 500 clusters of class cat, which has 300 samples"),
         ({"dog": 200}, "class dog, which has 150"),
-        ({"cow": 2}, "no class cow; there are cat, dog"),
+        ({"cow": 2}, "unknown class cow; the classes are cat, dog"),
         ("three", "'three' is not a number of clusters"),
         (0, "0 is not a number"),
         (2.5, "2.5 is not a number"),
