@@ -1,4 +1,4 @@
-"""What a user imports, and what comes along."""
+"""The public names, and the modules that their import loads."""
 
 import doctest
 import subprocess

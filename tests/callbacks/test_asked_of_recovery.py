@@ -1,4 +1,4 @@
-"""What the recovery monitor is asked for: numbers of clusters, and a space."""
+"""Options of the recovery monitor: numbers of clusters, and a space."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Training is never ended by a surprise: what works is right, what does not is said first."""
+"""No surprise ends training: mistakes are reported before the first batch."""
 
 import math
 import warnings

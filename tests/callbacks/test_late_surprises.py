@@ -1,4 +1,4 @@
-"""What turns up under way: the right value, or nan with one warning; training goes on."""
+"""Surprises during training give the right value, or nan with one warning; training continues."""
 
 import itertools
 import math

@@ -1,4 +1,4 @@
-"""Two processes: each sample once, whoever shares them out; one rank's failure is everyone's."""
+"""Two processes: each sample is read once, and a failure on one rank is raised on both."""
 
 import torch
 from torch.utils.data import (

@@ -1,4 +1,4 @@
-"""What is logged is of this network, these weights and these data, in anybody's project."""
+"""The logged values belong to the right network, weights and data, in any project."""
 
 import math
 from typing import Any

@@ -1,4 +1,4 @@
-"""Controls: each changes one thing, and the null among them finds nothing."""
+"""Controls: each changes one thing, and the null model finds nothing."""
 
 import dataclasses
 import json

@@ -1,4 +1,4 @@
-"""The grid: each cell once, both choices marked; W&B's own agent runs the same cells."""
+"""The grid runs each cell once and marks both choices; W&B's agent runs the same cells."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Doors for data: a source of one's own, and a validation set in place of the test set."""
+"""Your own data source, and a validation set instead of the test set."""
 
 import json
 from pathlib import Path

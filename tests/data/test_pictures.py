@@ -1,4 +1,4 @@
-"""Pictures of every depth, and folders of every kind."""
+"""Pictures of every bit depth, and unusual folders."""
 
 import os
 from pathlib import Path

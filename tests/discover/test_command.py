@@ -1,4 +1,4 @@
-"""The whole command, as a user gives it."""
+"""The full command, as a user runs it."""
 
 import csv
 import json

@@ -1,4 +1,4 @@
-"""A discovery in the formats of other tools, opened by them."""
+"""Exports of a discovery, opened by the other tools."""
 
 from pathlib import Path
 

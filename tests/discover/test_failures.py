@@ -1,4 +1,4 @@
-"""Where the classifier fails: in each cluster, worst first, and a warning where it is for sure."""
+"""The classifier's failures per cluster, worst first, with a warning if they are significant."""
 
 import json
 from pathlib import Path

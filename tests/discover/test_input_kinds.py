@@ -1,4 +1,4 @@
-"""Input of every kind is taken as it is meant, or refused in a sentence."""
+"""Every kind of input is read as intended, or refused with a clear message."""
 
 import csv
 import json

@@ -1,4 +1,4 @@
-"""A discovery in a space that was asked for."""
+"""A discovery in a requested space."""
 
 import json
 

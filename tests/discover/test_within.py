@@ -1,4 +1,4 @@
-"""A cluster of an earlier discovery, looked into again."""
+"""Dividing a cluster of an earlier discovery."""
 
 import csv
 import json

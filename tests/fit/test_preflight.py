@@ -1,4 +1,4 @@
-"""What is said before training about the machine."""
+"""Warnings about the machine before training."""
 
 import warnings
 

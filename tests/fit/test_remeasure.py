@@ -1,4 +1,4 @@
-"""Measuring a run's checkpoints again: the same numbers for the same options, others for others."""
+"""Measuring a run's checkpoints again: the same options give the same numbers."""
 
 import json
 import os

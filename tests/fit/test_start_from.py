@@ -1,4 +1,4 @@
-"""A training that starts from another run's weights, to go on by another recipe."""
+"""Training that starts from another run's weights with another recipe."""
 
 from pathlib import Path
 

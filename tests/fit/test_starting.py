@@ -1,4 +1,4 @@
-"""What is wrong with a command is said before anything is trained, decoded or left on the disk."""
+"""Mistakes in a command are reported before training, decoding images or writing files."""
 
 import logging
 from pathlib import Path

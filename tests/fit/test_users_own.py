@@ -1,4 +1,4 @@
-"""Lightning's callbacks in a run: where they write, and which epochs they look at."""
+"""Lightning's callbacks in a run: where they write, and which epochs they use."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The torchmetrics metric: any way to cut the samples gives what the function gives on all."""
+"""The torchmetrics metric: any batching gives the result of the function on all samples."""
 
 import copy
 import doctest

@@ -1,4 +1,4 @@
-"""Spaces by name, and spaces and clusterers of one's own."""
+"""Spaces by name, and user-defined spaces and clusterers."""
 
 import doctest
 import re

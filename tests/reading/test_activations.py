@@ -1,4 +1,4 @@
-"""Whichever axis holds the channels: one row of features a sample, or one refusal."""
+"""Any channel axis gives one row of features per sample, or a clear error."""
 
 import pytest
 import torch

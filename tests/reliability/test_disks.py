@@ -1,4 +1,4 @@
-"""Disks that are full, or may not be written to: said at the start, or the run ends unharmed."""
+"""Full or read-only disks: an error at the start, or a run that ends without loss."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""A training that ends before its time keeps whole epochs, has the last measured, and goes on."""
+"""Training that ends early keeps complete epochs, measures the last one, and can continue."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""What lies in a run directory may be broken or foreign, but it executes nothing."""
+"""Broken or hostile files in a run directory never run code."""
 
 import json
 import os

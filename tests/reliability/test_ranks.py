@@ -1,4 +1,4 @@
-"""Several processes train one run: also other ones than before, also if one of them dies."""
+"""Several processes train one run, even with another number of processes or a process that dies."""
 
 import os
 import re

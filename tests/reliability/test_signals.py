@@ -1,4 +1,4 @@
-"""What a scheduler does to a run: ask it to stop, or start it twice."""
+"""A scheduler can ask a run to stop, or start it twice."""
 
 import signal
 import time

@@ -1,4 +1,4 @@
-"""W&B is a window on a run: whatever becomes of it, the run goes on and nothing is lost."""
+"""A failure of W&B never stops a run, and no value is lost."""
 
 import json
 import os
