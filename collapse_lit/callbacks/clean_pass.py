@@ -147,13 +147,7 @@ def _fail_together(failure: Exception | None, device: torch.device, group: Group
     """Raise an error on all ranks if one of them failed."""
     failed = torch.tensor([failure is not None], dtype=torch.int64, device=device)
     if int(max_over_ranks(failed, group)):
-        raise (
-            failure
-            if failure is not None
-            else ValueError(
-                "another rank cannot read its share of the data; its own error says why"
-            )
-        )
+        raise failure if failure is not None else ValueError("another rank cannot read its data")
 
 
 def _batches(

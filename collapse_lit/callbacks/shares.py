@@ -78,9 +78,8 @@ def share_of(loader: Iterable[Any], rank: int, world_size: int) -> Share | None:
     shared: DataLoader = DataLoader(loader.dataset, batch_size=size, sampler=mine, **options)
     if size is None:
         return Share(shared, counts=counts)
-    drawn_again = len(set(chosen)) < len(
-        chosen
-    )  # drawn by weights: number the draws, not the samples
+    # Drawn by weights: number the draws, not the samples.
+    drawn_again = len(set(chosen)) < len(chosen)
     numbers = range(len(chosen))[rank::world_size] if drawn_again and counts else mine
     return Share(shared, torch.tensor(numbers, dtype=torch.int64), counts)
 
@@ -143,9 +142,8 @@ def _drawn(sampler: Any) -> list[Any]:
     if not hasattr(sampler, "__len__"):
         raise UserError(f"the sampler {type(sampler).__name__} has no length; {PASS_LOADERS}")
     data = [getattr(sampler, name, None) for name in ("data_source", "dataset")]
-    with contextlib.suppress(
-        Exception
-    ):  # otherwise kept_randomness restores the state of the sampler itself
+    # Otherwise kept_randomness restores the state of the sampler itself.
+    with contextlib.suppress(Exception):
         sampler = copy.deepcopy(sampler, {id(one): one for one in data})
     for owner in (sampler, getattr(sampler, "sampler", None)):
         generator = getattr(owner, "generator", None)

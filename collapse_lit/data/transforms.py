@@ -145,9 +145,7 @@ def normaliser(
     mean, std = statistics
     scale = 1 / std.clamp(min=1.0)  # a constant channel becomes 0, not NaN
 
-    def whole_image(
-        per_channel: Tensor,
-    ) -> Tensor:  # in the batches' layout, which is four times as fast
+    def whole_image(per_channel: Tensor) -> Tensor:  # in the batches' layout: four times as fast
         image = per_channel.float()[None, :, None, None].expand(1, *shape)
         return image.contiguous(memory_format=torch.channels_last).to(device)
 

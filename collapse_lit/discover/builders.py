@@ -185,11 +185,7 @@ def _channels(model: nn.Module) -> int:
 
 
 def _random(options: NetworkOptions) -> tuple[str, ...]:
-    return (
-        ()
-        if options.weights
-        else (f"{options.model} has random weights: pass --weights for trained ones",)
-    )
+    return () if options.weights else (f"{options.model} has random weights: pass --weights",)
 
 
 def _read(weights: str) -> State:

@@ -97,9 +97,8 @@ class FitCLI(LightningCLI):
     recorder: RunRecorder
 
     def __init__(self, *args: Any, hide_trainer: bool = False, **kwargs: Any) -> None:
-        self.hide_trainer = (
-            hide_trainer  # hides options from --help and from the dumped configuration
-        )
+        # Hides options from --help and from the dumped configuration.
+        self.hide_trainer = hide_trainer
         super().__init__(*args, **kwargs)
 
     def add_core_arguments_to_parser(self, parser: LightningArgumentParser) -> None:

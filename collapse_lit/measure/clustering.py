@@ -16,9 +16,7 @@ FloatArray = NDArray[np.float32]
 IdArray = NDArray[np.int64]
 
 ITERATIONS = 20  # largest number
-SETTLED = (
-    1e-6  # k-means stops at this relative change of the objective; nearly all variance is noise
-)
+SETTLED = 1e-6  # relative change of the objective that stops k-means; most variance is noise
 FIRST_ITERATIONS = 4  # of each restart; only the best restart continues
 POINTS_AT_FIRST = 1000  # points per cluster in the first iterations
 GPU_SCRATCH = 256 * 2**20  # bytes of device memory for Faiss's intermediate results

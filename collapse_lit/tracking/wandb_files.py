@@ -6,9 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-LOG_BLOCK = (
-    32768  # LevelDB's log format: records in blocks; each record has a header of seven bytes
-)
+LOG_BLOCK = 32768  # LevelDB's log format: blocks of records, each with a header of seven bytes
 HEADER = 7
 
 

@@ -102,9 +102,7 @@ def _count_samples(
     largest = int(max_over_ranks(coarse.max() if len(coarse) else coarse.new_tensor(-1), group))
     num_coarse = largest + 1 if num_coarse is None else num_coarse
     inside = (coarse >= 0) & (coarse < num_coarse)
-    finite = features.sum(
-        dim=1
-    ).isfinite()  # one fast pass; a sum may also overflow, so check again
+    finite = features.sum(dim=1).isfinite()  # fast; a sum may also overflow, so check again
     finite[~finite] = features[~finite].isfinite().all(dim=1)
     totals = torch.zeros(2, num_coarse + 1, dtype=torch.int64, device=coarse.device)
     totals[0] = torch.bincount(coarse.where(inside, num_coarse), minlength=num_coarse + 1)

@@ -1,7 +1,7 @@
 """Clusterers refine given clusters; each clusterer is one function.
 
-* ``kmeans``: keeps the clusters, with posteriors of equal spherical Gaussians around their means. *
-``gmm``: a Gaussian mixture with covariances between free and common.
+* ``kmeans``: keeps the clusters, with posteriors of equal spherical Gaussians around their means.
+* ``gmm``: a Gaussian mixture with covariances between free and common.
 
 :func:`register_clusterer` adds another.
 """

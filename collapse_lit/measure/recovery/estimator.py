@@ -23,10 +23,11 @@ class SubclassClustering(ClusterMixin, BaseEstimator):
 
     Attributes:
         labels_ (numpy.ndarray): (N,) cluster of each sample, 0..K-1. Each cluster lies in one
-        class. classes_ (numpy.ndarray): (C,) the classes, in the order of ``y``'s sorted values.
-        cluster_classes_ (numpy.ndarray): (K,) the class of each cluster. spaces_ (tuple): The space
-        chosen in each class. stability_ (float): Agreement of the clusters found in two halves of
-        the samples.
+            class.
+        classes_ (numpy.ndarray): (C,) the classes, in the order of ``y``'s sorted values.
+        cluster_classes_ (numpy.ndarray): (K,) the class of each cluster.
+        spaces_ (tuple): The space chosen in each class.
+        stability_ (float): Agreement of the clusters found in two halves of the samples.
 
     Example:
         >>> import numpy as np

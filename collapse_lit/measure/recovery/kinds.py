@@ -1,9 +1,10 @@
 """Kinds of coordinates for clustering a coarse class; each kind is one function.
 
-* ``raw``: the features, centred on the class mean. * ``pca32``: the first 32 principal coordinates.
-* ``white32``: the first 32 principal coordinates, each divided by its standard deviation. *
-``tsne``, ``umap``: two-dimensional embeddings of the first 50 principal coordinates by openTSNE or
-umap-learn (the extra ``embed``). They take minutes instead of seconds.
+* ``raw``: the features, centred on the class mean.
+* ``pca32``: the first 32 principal coordinates.
+* ``white32``: the first 32 principal coordinates, each divided by its standard deviation.
+* ``tsne``, ``umap``: two-dimensional embeddings of the first 50 principal coordinates by openTSNE
+  or umap-learn (the extra ``embed``). They take minutes instead of seconds.
 
 :func:`register_coordinates` and :func:`register_layout` add another.
 """
