@@ -127,9 +127,10 @@ def neural_collapse(
         [3] Galanti, György, Hutter, ICLR 2022, arXiv 2112.15121.
         [4] Xu, Liu 2023, arXiv 2306.03440.
         [5] Zhu et al., NeurIPS 2021, arXiv 2105.02375.
-        [6] For example nc-toolbox, https://github.com/felixsh/nc-toolbox. [7] Wu, Papyan, NeurIPS
-        2024, arXiv 2405.17767. [8] Luthra, Salunkhe, Galanti 2026. [9] Garrido, Balestriero,
-        Najman, LeCun, ICML 2023, RankMe, arXiv 2210.02885.
+        [6] For example nc-toolbox, https://github.com/felixsh/nc-toolbox.
+        [7] Wu, Papyan, NeurIPS 2024, arXiv 2405.17767.
+        [8] Luthra, Salunkhe, Galanti 2026.
+        [9] Garrido, Balestriero, Najman, LeCun, ICML 2023, RankMe, arXiv 2210.02885.
     """
     num_classes = num_classes or count_classes(labels, group)
     if num_classes < 2:
