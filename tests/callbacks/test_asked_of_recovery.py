@@ -44,7 +44,7 @@ def clustered(monitor: RecoveryMonitor) -> tuple[Tensor, Tensor]:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"space": "ica/gmm"}, r"recovery\.space: space 'ica/gmm' is not known.*raw, pcaR, whiteR"),
+        ({"space": "ica/gmm"}, r"recovery\.space: space 'ica/gmm' is unknown.*raw, pcaR, whiteR"),
         ({"space": "raw/kmeans", "k": "auto"}, "recovery.space: .*needs a whitened space"),
         ({"space": "raw/kmeans", "k": [2, None]}, "recovery.space: .*needs a whitened space"),
     ],

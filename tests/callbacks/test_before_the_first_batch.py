@@ -269,7 +269,7 @@ def test_a_checkpoint_may_ask_for_a_key_that_is_measured_later(tmp_path) -> None
 def test_early_stopping_on_a_key_that_is_measured_later_is_refused() -> None:
     net = Counted()
     stopping = EarlyStopping("collapse/nc1")
-    with pytest.raises(UserError, match=r"EarlyStopping on collapse/nc1.*every_n_epochs=1"):
+    with pytest.raises(UserError, match=r"EarlyStopping reads collapse/nc1.*every_n_epochs=1"):
         fit([CollapseMonitor(loaders=clean, every_n_epochs=2), stopping], net=net)
     assert net.batches == 0
 

@@ -73,7 +73,7 @@ def test_the_backbone_of_the_configuration_keeps_its_options(tmp_path: Path, mon
         (["--recovery.k", "41"], "recovery.k: 41 clusters for coarse class 0, which has 40"),
         (["--recovery.k", "[2, 2]"], "recovery.k: 2 numbers for 5 coarse classes"),
         (["--recovery.k", "[2, null, 41, 2, 2]"], "recovery.k: 41 clusters for coarse class 2"),
-        (["--recovery.space", "ica/gmm"], "recovery.space: space 'ica/gmm' is not known"),
+        (["--recovery.space", "ica/gmm"], "recovery.space: space 'ica/gmm' is unknown"),
         (["--recovery.space", "raw/gmm", "--recovery.k", "auto"], "needs a whitened space"),
         (["--recovery.mirror", "true"], "recovery.mirror and recovery.shift need images"),
         (["--trainer.max_steps", "1"], "trainer.max_steps=1"),

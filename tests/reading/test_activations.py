@@ -66,8 +66,8 @@ def test_a_head_that_flattens_a_map_has_all_of_it_for_features() -> None:
     ("module", "side", "activation", "said"),
     [
         (nn.Linear(4, 2), "into", filled(7, 4), "many positions"),
-        (nn.ReLU(), "out of", filled(4, 4, 4), "which axis holds the channels"),
-        (nn.Identity(), "out of", filled(7, 4), "which axis holds the channels"),
+        (nn.ReLU(), "out of", filled(4, 4, 4), "the channel axis is unknown"),
+        (nn.Identity(), "out of", filled(7, 4), "the channel axis is unknown"),
         (nn.Linear(4, 2), "into", filled(4)[:2], "one row per sample"),
         (nn.Linear(4, 2), "into", filled(4).long(), "not a tensor of floating-point"),
         (nn.Linear(4, 2), "into", {"h": filled(4)}, "is dict"),
