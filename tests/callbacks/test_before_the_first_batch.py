@@ -111,7 +111,7 @@ def test_the_user_says_how_a_batch_is_taken_apart() -> None:
 @pytest.mark.parametrize(
     ("monitor", "data", "said"),
     [
-        (CollapseMonitor("fc"), None, "no layer 'fc'; it has body, head"),
+        (CollapseMonitor("fc"), None, "no layer 'fc'; its layers include body, head"),
         (CollapseMonitor(layers=["bdy"]), None, "no layer 'bdy'"),
         (CollapseMonitor("unused"), None, "'unused' is never called"),
         (CollapseMonitor(), dictionaries(a=X, b=COARSE), "the keys a, b.*batch=lambda"),

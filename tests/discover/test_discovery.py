@@ -116,7 +116,7 @@ def test_doubts_are_said() -> None:
     assert "no better than one (separation -0.10" in joined([0, 1] * 20, separation=-0.1).doubts[0]
     assert "agree only to 0.49" in joined([0, 1] * 20, stability=0.49).doubts[0]
     assert joined([0, 1] * 20, stability=0.49).verdict == "doubtful"
-    assert "very small: [39, 1] samples" in classes_of([0] * 39 + [1]).cautions[0]
+    assert "very small: cluster sizes [39, 1]" in classes_of([0] * 39 + [1]).cautions[0]
     assert "found in only 4 samples" in classes_of([0, 1] * 2).doubts[0]
     assert classes_of([0] * 4).cautions == ("too few samples for a verdict: 4 (below 32)",)
     assert classes_of([0] * 40).verdict == "one"
