@@ -127,7 +127,7 @@ def test_an_unknown_space_names_those_there_are(name: str) -> None:
 
 
 def test_a_name_is_given_once_and_can_be_read() -> None:
-    with pytest.raises(ValueError, match="clusterer called 'gmm' already"):
+    with pytest.raises(ValueError, match="clusterer named 'gmm' already exists"):
         register_clusterer("gmm")(ward)
     for name in ("pca2d", "unit-pca", ""):
         with pytest.raises(ValueError, match=f"cannot be named '{name}'"):

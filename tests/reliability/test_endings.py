@@ -114,7 +114,7 @@ def test_no_whole_epoch_is_said_and_leaves_nothing(start, tmp_path: Path) -> Non
     steps = start(tmp_path / "steps", *data, "--trainer.max_steps", "5")
     slow = ["--trainer.max_time", "00:00:00:00"]
     seconds = start(tmp_path / "seconds", *data, *slow)
-    for process, said in ((steps, "say 6 or more"), (seconds, "trainer.max_time")):
+    for process, said in ((steps, "set 6 or more"), (seconds, "trainer.max_time")):
         assert process.end() == 2, process.printed
         assert said in process.printed
         assert "Traceback" not in process.printed
