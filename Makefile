@@ -1,4 +1,4 @@
-# collapse-lit. `make` lists what there is.
+# collapse-lit. `make` lists the targets.
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
@@ -13,8 +13,8 @@ SBATCH_ARGS ?=
 
 VENV := .venv
 BIN  := $(VENV)/bin
-# faiss-gpu where there is an NVIDIA GPU, else faiss-cpu: they install the same module, never both.
-# A login node without a GPU sets up for nodes that have one with `make setup FAISS=gpu`.
+# faiss-gpu if there is an NVIDIA GPU, else faiss-cpu: never both, because they install the same module.
+# On a login node without a GPU, use `make setup FAISS=gpu` for GPU nodes.
 FAISS ?= $(shell nvidia-smi -L >/dev/null 2>&1 && echo gpu || echo cpu)
 
 SLURM = $(shell sinfo --noheader >/dev/null 2>&1 && echo yes)
@@ -47,14 +47,14 @@ resume: setup  ## continue runs/RUN with the configuration it was started with
 
 ##@ Several runs
 controls: RUN = $(EXPERIMENT)-controls
-controls: setup  ## run EXPERIMENT beside its controls: one table, one figure, in runs/EXPERIMENT-controls
+controls: setup  ## run EXPERIMENT and its controls: one table, one figure, in runs/EXPERIMENT-controls
 	$(BIN)/collapse-lit controls --config configs/$(EXPERIMENT).yaml --run_dir runs/$(RUN) $(ARGS)
 
 grid: RUN = $(EXPERIMENT)-grid
-grid: setup  ## run EXPERIMENT over the paper's grid, as a SLURM array where there is one
+grid: setup  ## run EXPERIMENT over the paper's grid, as a SLURM array if there is SLURM
 	$(if $(SLURM),$(ARRAY)) $(BIN)/collapse-lit grid --config configs/$(EXPERIMENT).yaml --run_dir runs/$(RUN) $(ARGS)
 
-submit: setup  ## submit EXPERIMENT to SLURM: NODES=1 DEVICES=1; it requeues itself and goes on
+submit: setup  ## submit EXPERIMENT to SLURM: NODES=1 DEVICES=1; it requeues itself and continues
 	@mkdir -p runs
 	sbatch --nodes=$(NODES) --ntasks-per-node=$(DEVICES) $(SBATCH_ARGS) configs/cluster/job.sbatch \
 	  $(BIN)/collapse-lit fit --config configs/$(EXPERIMENT).yaml --run_dir runs/$(RUN) \
@@ -72,7 +72,7 @@ test: setup  ## run the test suite (CPU, no network)
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
 
 .PHONY: test-long
-test-long: setup  ## run the checks that take long: controls, W&B sweeps, embeddings, full disks; minutes
+test-long: setup  ## run the slow checks: controls, W&B sweeps, embeddings, full disks; minutes
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m long $(ARGS)
 
 .PHONY: test-kills
@@ -90,7 +90,7 @@ test-slurm: setup  ## run on a real SLURM, set up on loopback (Debian, as root)
 	$(BIN)/python -m pytest -m slurm -s $(ARGS)
 
 .PHONY: test-browser
-test-browser: setup  ## look at the pages with Chromium, fetched by apt where it is missing (Debian, as root)
+test-browser: setup  ## test the pages in Chromium, which apt installs if missing (Debian, as root)
 	@command -v chromium >/dev/null && command -v chromedriver >/dev/null || apt-get install --yes --no-install-recommends chromium chromium-driver
 	$(BIN)/python -m pytest -m browser $(ARGS)
 
@@ -99,11 +99,11 @@ lint: setup  ## check style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-format: setup  ## put style right
+format: setup  ## fix style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: setup  ## measure speed: ratios between ways to do the same, from one run
+bench: setup  ## measure speed, as ratios between methods from one run
 	@for script in benchmarks/*.py; do $(BIN)/python $$script; done
 
 results: setup  ## rebuild results/README.md with its figures from results/runs, and docs/metrics.md

@@ -1,10 +1,10 @@
 """When clusters are believed: false alarms on single shapes, power, calibration, real classes.
 
-Markdown tables. In how many of the draws of a family does ``k="auto"`` see more than one cluster,
-and are two clusters that were asked for called distinct, though there is one shape? The same for
-two planted clusters, with how far confidence is a probability. With ``--features FILE`` (an .npz of
-``train_features`` and ``train_fine``): what is said of pairs of real classes and of single ones,
-and what other methods reach.
+Prints Markdown tables. For draws of a single shape, they count how often ``k="auto"`` finds more
+than one cluster, and how often two requested clusters are called distinct. For two planted
+clusters, they count the same and show the calibration of confidence. With ``--features FILE`` (an
+.npz of ``train_features`` and ``train_fine``), they show the verdicts on single real classes and on
+pairs, and the accuracy of other methods.
 
     python benchmarks/believing.py [--draws 20] [--features FILE.npz ...] [--only real]
 """

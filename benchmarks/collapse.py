@@ -1,8 +1,8 @@
-"""What measuring neural collapse costs, as ratios between ways to do it in one run.
+"""The cost of measuring neural collapse, as ratios between methods in one run.
 
-Ours against the textbook in float64 (a loop over classes, d×d scatters, two pseudo-inverses), with
-two yardsticks: one projection of the float32 features on C−1 directions, and one ``X.T @ X``.
-In CPU time on one thread, where ratios compare work and not the luck of scheduling.
+Compares our code with the textbook formulas in float64 (a loop over classes, d×d scatters, two
+pseudo-inverses). References are one projection of the float32 features on C−1 directions, and one
+``X.T @ X``. Times are CPU time of one thread, so that ratios do not depend on scheduling.
 """
 
 import ctypes

@@ -1,7 +1,7 @@
-"""Neural collapse by the conventions of other published code, beside ours: docs/conventions.md.
+"""Neural collapse by the conventions of other published code and ours, for docs/conventions.md.
 
-The formulas are transcribed from what each project's source computes, operation by operation and in
-its precision; no code is copied. The first tables show float64 features, where only definitions
+The formulas follow each project's source, operation by operation and in its precision; no code is
+copied. The first tables show float64 features, where only definitions
 differ. The last shows float32 features near collapse, where arithmetic differs as well.
 
     python benchmarks/conventions.py

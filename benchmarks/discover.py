@@ -1,7 +1,7 @@
-"""What ``collapse-lit discover`` costs: seconds of each step, as a markdown table.
+"""The cost of ``collapse-lit discover``: seconds of each step, as a Markdown table.
 
 Planted Gaussians, 10 classes × 10,000 samples × 512 features. Class c has c mod 4 + 1 sub-classes,
-five standard deviations from the class's centre, and their number is to be estimated.
+five standard deviations from the class's centre, and their number is estimated.
 """
 
 import time

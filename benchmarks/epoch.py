@@ -1,10 +1,10 @@
-"""What an epoch costs beyond its arithmetic: two markdown tables, ratios from one run.
+"""The cost of an epoch beyond its arithmetic: two Markdown tables with ratios from one run.
 
     python benchmarks/epoch.py
 
-Training through Lightning against a bare loop over the same network and batches; the clean feature
-pass against bare forward passes; and drawing the recovery curve against the clean pass that it
-reads. Seconds are processor seconds of all threads: what is left of them on a busy machine.
+Compares training through Lightning with a bare loop over the same network and batches, the clean
+feature pass with bare forward passes, and drawing the recovery curve with its clean pass. Seconds
+are processor seconds of all threads.
 """
 
 import logging

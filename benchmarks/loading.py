@@ -1,9 +1,9 @@
-"""Images per second with random crop and flip on 32×32: this project's loader against torchvision.
+"""Images per second with random crop and flip on 32×32: this project's loader and torchvision.
 
     python benchmarks/loading.py
 
-Both read 50,000 random images from memory and give normalised float32 batches of 512. Prints one
-markdown table; the median of the epochs after a first one that does not count.
+Both read 50,000 random images from memory and return normalised float32 batches of 512. Prints one
+Markdown table with the median of all epochs after the first.
 """
 
 import platform

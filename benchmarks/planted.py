@@ -1,7 +1,8 @@
-"""What recovery finds of planted Gaussians: clusters of unlike sizes, and their number.
+"""Recovery of planted Gaussians: clusters of different sizes, and their number.
 
-Two markdown tables, four draws a cell: in how many the clusters are right (macro accuracy of .99 or
-more), and in how many of 24, k = 1 … 6, ``k="auto"`` names the planted number.
+Prints two Markdown tables with four draws per cell. The first counts draws with the right clusters
+(macro accuracy of at least .99). The second counts how many of 24 draws (k = 1 … 6) get the planted
+number from ``k="auto"``.
 """
 
 import numpy as np

@@ -1,9 +1,9 @@
-"""What recovering the fine classes costs: one markdown table.
+"""The cost of recovering the fine classes, as one Markdown table.
 
-Planted Gaussians, 5 coarse classes × 10,000 samples × 512 features with two fine classes in each:
-ours against scikit-learn's KMeans with the same ten restarts, and openTSNE on one class where it is
-installed. ``recover`` also clusters two halves of each class, to say how stable its clusters are.
-Seconds are processor seconds of all threads: what is left of them on a busy machine.
+The data are planted Gaussians: 5 coarse classes × 10,000 samples × 512 features, with two fine
+classes in each. Compares ``recover`` with scikit-learn's KMeans with the same ten restarts, and
+with openTSNE on one class if it is installed. ``recover`` also clusters two halves of each class to
+measure stability. Seconds are processor seconds of all threads.
 """
 
 import os

@@ -1,7 +1,6 @@
 """collapse-lit: train on coarse labels, watch the features collapse, recover the fine classes.
 
-The names below are imported when they are first asked for: neither Lightning nor W&B comes along
-with the measures.
+The names below are imported on first use, so the measures alone import neither Lightning nor W&B.
 """
 
 from importlib import import_module

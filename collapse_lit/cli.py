@@ -17,10 +17,10 @@ COMMANDS = {
     "controls": "train the same run and its controls, and compare them in one table and figure",
     "grid": "train every combination of a sweep's values, and compare them in one table and figure",
     "discover": "find hidden sub-classes in your own classifier, from its features or a run",
-    "predict": "predict the names of such sub-classes for new samples",
+    "predict": "predict the names of these sub-classes for new samples",
     "report": "rebuild the figures and the page of a run, or the table of a grid",
 }
-RUN_BY = {  # imported when asked for: Lightning takes seconds
+RUN_BY = {  # imported on use: importing Lightning takes seconds
     "fit": "collapse_lit.fit.command:fit",
     "remeasure": "collapse_lit.fit.remeasure:remeasure",
     "controls": "collapse_lit.compare.controls:run_controls",
@@ -49,8 +49,9 @@ collapse-lit COMMAND --help shows the options; collapse-lit --version shows the 
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return the exit code: 2 after a mistake of the user's."""
-    if isinstance(sys.stdout, io.TextIOWrapper):  # names of classes, in a terminal without UTF-8
+    """Run one command and return its exit code, which is 2 after a user's mistake."""
+    # A terminal without UTF-8 cannot show every class name.
+    if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
     command, *rest = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
     if command in ("-h", "--help"):
@@ -61,14 +62,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     if command not in COMMANDS:
         near = did_you_mean(command, COMMANDS)
-        return _fail(f"there is no command {command!r}{near}; there are {', '.join(COMMANDS)}")
+        return _fail(f"unknown command {command!r}{near}; the commands are {', '.join(COMMANDS)}")
     if command in CONTINUED and os.name != "posix":
-        return _fail(f"{command} needs Linux or macOS; measure and callbacks run anywhere")
+        return _fail(
+            f"{command} needs Linux or macOS; the measures and callbacks also run on Windows"
+        )
     missing = _missing_configuration(rest) if command in CONFIGURED else None
     if missing is not None:
         return _fail(missing)
-    # Threads that spin at barriers stall for milliseconds when another process has their core: a
-    # busy neighbour then slows training many times over. Must be set before torch is imported.
+    # Threads that spin at barriers stall for milliseconds when another process takes their core. A
+    # busy machine then slows training many times over. This must be set before torch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
         module, _, function = RUN_BY[command].partition(":")
@@ -76,14 +79,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UserError as error:
         return _fail(str(error))
     except KeyboardInterrupt:
-        goes_on = "; the same command goes on" if command in CONTINUED else ""
+        goes_on = "; run the same command again to continue" if command in CONTINUED else ""
         print(f"collapse-lit: stopped by Ctrl-C{goes_on}", file=sys.stderr)
         return EXIT_INTERRUPTED
     return 0
 
 
 def _missing_configuration(arguments: Sequence[str]) -> str | None:
-    """What is wrong with ``--config``, said before seconds go into importing Lightning."""
+    """What is wrong with ``--config``, found before Lightning's slow import."""
     names = [after for name, after in pairwise(arguments) if name in ("--config", "-c")]
     names += [a.removeprefix("--config=") for a in arguments if a.startswith("--config=")]
     for path in map(Path, names):

@@ -1,4 +1,4 @@
-"""Features of a network: what goes into its last layer, for every sample of a data set."""
+"""Features of a network: the input of its last layer, for every sample of a data set."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,19 +22,19 @@ __all__ = ["Features", "View", "extract_features", "find_layer", "further_views"
 
 @dataclass(frozen=True)
 class View:
-    """An image otherwise than it is.
+    """A transformed view of an image.
 
     Attributes:
-        mirrored: left to right.
-        shift: by how many pixels, at most one, it is moved down and to the right after that. What
-            comes into view repeats the border.
+        mirrored: Whether the image is flipped left to right.
+        shift: Pixels (-1, 0 or 1) by which the image then moves down and to the right. The border
+            is repeated to fill the gap.
     """
 
     mirrored: bool = False
     shift: int = 0
 
     def __call__(self, images: Tensor) -> Tensor:
-        """(B, C, H, W) images, all seen so."""
+        """Transform a batch of images (B, C, H, W)."""
         seen = images.flip(-1) if self.mirrored else images
         if not self.shift:
             return seen
@@ -45,10 +45,10 @@ class View:
 
 
 def further_views(mirror: bool, shift: bool) -> dict[str, tuple[View, ...]]:
-    """What to look at beside an image: by split, its mirror image and both of them a pixel aside.
+    """Views averaged with each image, by split: its mirror image, and both shifted by one pixel.
 
-    Training images are never shifted. Those of a test image are the ones of the speed runs on
-    CIFAR-10 (Jordan, arXiv 2404.00498), there called test-time augmentation: five with both.
+    Training images are never shifted. With ``mirror`` and ``shift``, a test image has five further
+    views, the test-time augmentation of Jordan (arXiv 2404.00498).
     """
     sides, shifts = (False, True)[: 1 + mirror], (0, -1, 1)[: 1 + 2 * shift]
     views = tuple(View(side, pixels) for pixels in shifts for side in sides)
@@ -57,17 +57,18 @@ def further_views(mirror: bool, shift: bool) -> dict[str, tuple[View, ...]]:
 
 @dataclass(frozen=True)
 class Features:
-    """One clean pass over one split, as far as this process saw it; row i is one sample.
+    """Features and labels of one split from one clean pass of this process. Row i is one sample.
 
     Attributes:
         features: Input of the last layer, (n, d) float32.
-        coarse: Labels that the network was trained on, (n,) int64.
-        fine: Hidden labels, (n,) int64, or None where there are none.
+        coarse: Labels used for training, (n,) int64.
+        fine: Hidden labels, (n,) int64, or None if unknown.
         index: Position of each sample in the data set, (n,) int64.
-        layers: Output of further layers by path, each (n, d_layer) float32, spatial maps averaged.
+        layers: Output of further layers by path, each (n, d_layer) float32, averaged over
+            positions.
         further: Input of the last layer for further views of the samples, each (n, d) float32.
-        decided: Class that the last layer's output decides for, (n,) int64, or None where that is
-            not one logit a class.
+        decided: Class that the network predicts, (n,) int64. None if the last layer's output is not
+            one logit per class.
         last: The layer whose input the features are.
     """
 
@@ -81,14 +82,14 @@ class Features:
     last: LastLayer = field(default_factory=LastLayer)
 
     def averaged(self, views: Sequence[View]) -> "Features":
-        """The same with the mean of the features of each image and of its ``views``."""
+        """A copy whose features are the mean over each image and its ``views``."""
         if not views:
             return self
         total = sum((self.further[view] for view in views), start=self.features)
         return replace(self, features=total / (1 + len(views)), further={})
 
     def stacked(self, views: Sequence[View]) -> Tensor:
-        """((1 + v)·n, d): the features of all images, then those of each of their v ``views``."""
+        """((1 + v)·n, d) features: all images first, then each of the v ``views`` in turn."""
         return torch.cat([self.features, *(self.further[view] for view in views)])
 
 
@@ -103,30 +104,30 @@ def extract_features(
     views: Sequence[View] = (),
     device: torch.device | str = "cpu",
 ) -> Features:
-    """Run ``model`` over ``batches`` and keep what enters ``layer``.
+    """Run ``model`` over ``batches`` and keep the input of ``layer``.
 
-    The model runs in eval mode, without gradients, without autocast and not compiled. Weights in
-    half precision are taken as float32 meanwhile: half-precision features put a floor under every
-    measure of collapse. The model's mode is restored afterwards.
+    The model runs in eval mode, uncompiled, without gradients and without autocast. Half-precision
+    weights are converted to float32 for the pass, because rounding would limit how small every
+    measure of collapse can get. The model's mode is restored afterwards.
 
     Args:
-        model: Any module; called with the inputs of each batch.
+        model: Any module. It is called with the inputs of each batch.
         batches: ``(inputs, coarse)``, ``(inputs, coarse, fine)``,
-            ``(inputs, coarse, fine, index)``, or a :class:`Batch`; without an index, samples are
-            numbered in order. Samples with a negative coarse label are left out.
+            ``(inputs, coarse, fine, index)``, or a :class:`Batch`. Without an index, samples are
+            numbered in order. Samples with a negative coarse label are skipped.
         layer: Path of the module whose input is the feature, such as ``"head"`` or ``"model.fc"``.
-        also: Paths of further modules whose output is kept; maps (n, c, h, w) and tokens (n, t, c)
+        also: Paths of further modules whose output is kept. Maps (n, c, h, w) and tokens (n, t, c)
             are averaged to (n, c).
-        views: Further views of the images to run the model over.
-        device: Where inputs are sent and the features stay.
+        views: Views of the images that the model also runs on.
+        device: Device of the inputs and of the features.
 
     Returns:
         The features of all samples in the order of ``batches``.
 
     Raises:
-        UserError: There is no such layer, the model calls it never or more than once, it has not
-            one row a sample, there are no batches, or ``views`` are asked for of inputs that are
-            no images.
+        UserError: The layer does not exist, or the model does not call it exactly once. Or its
+            input is not one row per sample, there are no batches, or ``views`` are requested for
+            inputs that are not images.
     """
     places = ((layer, "into"), *((path, "out of") for path in also))
     rows: dict[Any, list[Tensor]] = {key: [] for key in (*places, *views)}
@@ -147,7 +148,7 @@ def extract_features(
             parts = (batch.coarse, batch.fine, batch.index, captured.decided)
             labels.append(tuple(None if part is None else part[kept] for part in parts))
     if not labels:
-        raise UserError("a clean pass needs at least one batch, and its loader gave none")
+        raise UserError("the data loader gave no batches; measuring needs at least one")
     coarse, fine, index, decided = (_joined(column) for column in zip(*labels, strict=True))
     assert coarse is not None
     return Features(
@@ -169,7 +170,7 @@ def _run(model: nn.Module, batch: Batch, recorder: Recorder) -> Captured:
 
 
 def _forward(model: nn.Module, *args: Any, **kwargs: Any) -> None:
-    """Call the network in its own precision, or in float32 where that is half."""
+    """Call the network in its own precision, or in float32 if its weights have half precision."""
     tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
     dtype = next((t.dtype for t in tensors.values() if t.is_floating_point()), torch.float32)
     dtype = torch.float32 if dtype in HALF else dtype
@@ -185,7 +186,7 @@ def _forward(model: nn.Module, *args: Any, **kwargs: Any) -> None:
 
 
 def _in_precision(item: Any, dtype: torch.dtype) -> Any:
-    """Floating-point inputs in the precision of the weights; anything else as it is."""
+    """Cast floating-point inputs to the precision of the weights; leave the rest unchanged."""
     return item.to(dtype) if isinstance(item, Tensor) and item.is_floating_point() else item
 
 
@@ -203,28 +204,31 @@ def _on(batch: Batch, device: torch.device | str) -> Batch:
 
 
 def _seen(batch: Batch, view: View) -> Batch:
-    """The batch with its images seen otherwise."""
+    """The batch with its images replaced by one view of them."""
     images = batch.args[0] if len(batch.args) == 1 and not batch.kwargs else None
     if not isinstance(images, Tensor) or images.ndim != 4:
-        raise UserError("recovery.mirror and recovery.shift are for images; leave them out")
+        raise UserError(
+            "recovery.mirror and recovery.shift need images, and these inputs are not; leave both "
+            "out"
+        )
     return replace(batch, args=(view(images),))
 
 
 def _joined(column: Sequence[Tensor | None]) -> Tensor | None:
-    """All batches' labels one after the other; None where a batch has none."""
+    """Concatenate the labels of all batches; None if a batch has none."""
     found = [part for part in column if part is not None]
     return torch.cat(found) if len(found) == len(column) else None
 
 
 @contextmanager
 def in_eval_mode(model: nn.Module) -> Iterator[None]:
-    """Evaluate a network meanwhile, uncompiled: what is compiled leaves out the hooks of layers."""
+    """Put a network into eval mode, uncompiled: compiled code skips the hooks of layers."""
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
         with torch.compiler.set_stance("force_eager"):
             yield
     finally:
-        model.train(modes[0][1])  # some layers do more in train() than to note the mode
+        model.train(modes[0][1])  # some layers do more in train() than set the mode
         for module, training in modes:
             module.training = training

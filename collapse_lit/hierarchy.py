@@ -1,4 +1,4 @@
-"""Which fine classes make up which coarse class: by a rule, a dict or a file, and checked."""
+"""The hierarchy of fine and coarse classes, built from a rule, a dict or a file, and checked."""
 
 import csv
 from collections.abc import Mapping, Sequence
@@ -99,12 +99,12 @@ def make_hierarchy(
         parents: original class of each fine class, (F,), as returned by :func:`split_classes`.
 
     Raises:
-        UserError: if the groups do not hold every fine class exactly once, or there are fewer
-            than two of them, or the file cannot be read.
+        UserError: the groups do not hold every fine class exactly once, there are fewer than two
+            groups, or the file cannot be read.
     """
     fine_names = tuple(fine_names)
     if len(fine_names) < 2:
-        raise UserError(f"data.source: needs two classes to tell apart, got {len(fine_names)}")
+        raise UserError(f"data.source: at least two classes are needed, got {len(fine_names)}")
     if isinstance(coarse, Mapping):
         return _from_groups(fine_names, coarse, "data.coarse")
     if str(coarse).endswith((".yaml", ".yml", ".csv")):
@@ -130,7 +130,7 @@ def split_classes(
         the original class of each sub-class.
 
     Raises:
-        UserError: if a class has fewer than n samples.
+        UserError: a class has fewer than n samples.
     """
     generator = torch.Generator().manual_seed(seed)
     fine = torch.empty_like(labels)
@@ -157,7 +157,7 @@ def _from_rule(
     if rule in ("mod", "adjacent", "random") and not 2 <= num_coarse <= F:
         raise UserError(
             f"data.num_coarse={num_coarse} with data.coarse={rule!r}: "
-            f"there are {F} fine classes, so 2 to {F} would be right"
+            f"give a number from 2 to {F}, the number of fine classes"
         )
     if rule == "mod":
         fine_to_coarse = fine % num_coarse
@@ -177,7 +177,7 @@ def _from_rule(
         fine_to_coarse = parents
     else:
         raise UserError(
-            f"data.coarse={rule!r} is not known{did_you_mean(rule, RULES)}; right would be one of "
+            f"data.coarse={rule!r} is unknown{did_you_mean(rule, RULES)}; give one of "
             f"{', '.join(RULES)}, a dict {{coarse name: [fine names]}}, or a .yaml or .csv file"
         )
     members: dict[int, list[str]] = {c: [] for c in range(int(fine_to_coarse.max()) + 1)}
@@ -198,9 +198,9 @@ def _from_groups(
     for c, (coarse_name, members) in enumerate(groups.items()):
         if isinstance(members, str) or not isinstance(members, Sequence) or not members:
             raise UserError(
-                f"{where}: coarse class {coarse_name!r} must be a list of one or more fine classes"
+                f"{where}: coarse class {coarse_name!r} must list at least one fine class"
             )
-        for name in map(str, members):  # YAML reads the class 7 as a number
+        for name in map(str, members):  # YAML reads a class called 7 as a number
             if name not in fine_names:
                 raise UserError(
                     f"{where}: {name!r} (in {coarse_name!r}) is not a class of this data set"
@@ -211,7 +211,7 @@ def _from_groups(
             coarse_of[name] = c
     missing = [name for name in fine_names if name not in coarse_of]
     if missing:
-        raise UserError(f"{where}: no coarse class holds {', '.join(missing)}")
+        raise UserError(f"{where}: these classes are in no coarse class: {', '.join(missing)}")
     fine_to_coarse = torch.tensor([coarse_of[name] for name in fine_names])
     return Hierarchy(fine_names, tuple(map(str, groups)), fine_to_coarse)
 
@@ -235,12 +235,14 @@ def _read_groups(path: Path) -> dict[str, Any]:
     if path.suffix == ".csv":
         rows = list(csv.DictReader(text.splitlines()))
         if not all(row.get("fine") and row.get("coarse") for row in rows):
-            raise UserError(f"data.coarse: {path} must have filled columns fine,coarse")
+            raise UserError(
+                f"data.coarse: {path} must have the columns fine,coarse without empty cells"
+            )
         for row in rows:
             groups.setdefault(row["coarse"].strip(), []).append(row["fine"].strip())
         return groups
     try:
-        groups = yaml.load(text, Loader=yaml.BaseLoader)  # a class called no, 007 or null is that
+        groups = yaml.load(text, Loader=yaml.BaseLoader)  # classes called no, 007 or null stay text
     except yaml.YAMLError as error:
         raise UserError(f"data.coarse: {path} is not valid YAML: {error}") from error
     if not isinstance(groups, dict):

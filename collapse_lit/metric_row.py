@@ -1,4 +1,4 @@
-"""What one row of the catalogue of metrics says."""
+"""One row of the catalogue of metrics."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -9,17 +9,17 @@ Place = Literal["progress", "summary", "controls", "grid", "grid in terminal", "
 
 @dataclass(frozen=True)
 class Metric:
-    """One thing that is measured.
+    """One measured quantity.
 
     Attributes:
-        key: As in ``history.jsonl`` and W&B.
-        label: What it is called where there is room.
-        meaning: What it says, in Markdown.
-        short: What it is called in a line or over a column; the label where empty.
-        better: Which of two values is the better one, if that can be said.
+        key: Name in ``history.jsonl`` and W&B.
+        label: Long name.
+        meaning: Explanation in Markdown.
+        short: Short name for lines and column headers; empty to use the label.
+        better: "low" or "high" if one direction is better, else "".
         unit: "share" of 0 to 1, a "number", or "" for a ratio without a unit.
-        places: Where it is shown beside W&B, which has everything.
-        panel: Panel of ``collapse_lit.metrics.PANELS`` that it is drawn in.
+        places: Where it is shown. W&B shows every metric.
+        panel: Panel of ``collapse_lit.metrics.PANELS`` in which it is drawn.
     """
 
     key: str
@@ -33,7 +33,7 @@ class Metric:
 
     @property
     def column(self) -> str:
-        """Its name over a column."""
+        """Its column header."""
         return self.short or self.label
 
 
@@ -46,12 +46,12 @@ def of_collapse(
     short: str = "",
     places: tuple[Place, ...] = (),
 ) -> Metric:
-    """A measure of collapse onto the coarse classes, of the training features."""
+    """A measure of collapse of the training features onto the coarse classes."""
     return Metric(f"collapse/{name}", name, meaning, short, better, places=places, panel=panel)
 
 
 def share(
     key: str, label: str, meaning: str, short: str = "", places: tuple[Place, ...] = ()
 ) -> Metric:
-    """A share of the samples, more of which is better."""
+    """A share of the samples; higher is better."""
     return Metric(key, label, meaning, short, "high", "share", places)

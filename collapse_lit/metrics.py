@@ -1,8 +1,7 @@
-"""All that is measured, one row each: its key, its names, and where it is shown.
+"""The catalogue of metrics: one row each with key, names and where it is shown.
 
-Progress line, terminal table, figures, pages, W&B's axes, the tables of controls and grids, and
-docs/metrics.md come from here, each in this order. A measure of collapse by its name alone stands
-for the same of every split: ``collapse/NAME`` (training features, coarse labels),
+The progress line, all tables, figures and pages, W&B's axes and docs/metrics.md use this catalogue
+and its order. A row for ``collapse/NAME`` (training features, coarse labels) also stands for
 ``collapse_test/NAME`` and ``collapse_fine/NAME``.
 """
 
@@ -10,7 +9,7 @@ from typing import Literal
 
 from collapse_lit.metric_row import Metric, Place, of_collapse, share
 
-# The keys that code asks for by name.
+# Keys that code refers to by name.
 LOSS = "train/loss"
 TRAIN_ACCURACY, TEST_ACCURACY = "train/acc_coarse", "test/acc_coarse"
 NC1, NC1_FINE = "collapse/nc1", "collapse_fine/nc1"
@@ -21,7 +20,7 @@ SEPARATION, STABILITY = "recovery/separation", "recovery/stability"
 SILHOUETTE, SPACE = "recovery/silhouette", "recovery/space"
 DISTINCT = "recovery/distinct"
 
-# Collapse is drawn in these panels, each on a logarithmic axis or a linear one.
+# Panels of the collapse figure, each with a logarithmic or a linear axis.
 VARIABILITY, EQUALITY = "NC1: within-class variability", "NC2: equal norms, equal angles"
 DUALITY, DECISIONS = "NC3: head against class means", "NC4: not the nearest class mean"
 RANK = "Effective rank"
@@ -52,29 +51,39 @@ METRICS: tuple[Metric, ...] = (
     share(
         TEST_ACCURACY,
         "coarse accuracy, test",
-        "The same on the test set",
+        "Coarse accuracy on the test set, in eval mode",
         short="test acc",
         places=("progress", "summary", "controls", "grid", "grid in terminal"),
     ),
     of_collapse(
         "nc1",
-        "Variability within classes relative to that between them: tr(Sw Sb⁺) / C",
+        "Within-class scatter relative to between-class scatter: tr(Sw Sb⁺) / C",
         panel=VARIABILITY,
         short="NC1",
         places=("progress", "summary", "controls", "grid", "grid in terminal"),
     ),
-    of_collapse("nc1_trace", "The same as a quotient of traces: tr Sw / tr Sb", panel=VARIABILITY),
-    of_collapse("cdnv", "The same for each pair of classes, averaged", panel=VARIABILITY),
+    of_collapse("nc1_trace", "NC1 as a quotient of traces: tr Sw / tr Sb", panel=VARIABILITY),
+    of_collapse(
+        "cdnv", "Class-distance normalised variance, mean over pairs of classes", panel=VARIABILITY
+    ),
     of_collapse(
         "directional_cdnv",
-        "The same along the line between two class means alone: what hurts a linear probe",
+        "CDNV along the line between two class means: the part that limits a linear probe",
         panel=VARIABILITY,
     ),
-    of_collapse("vci", "Variability within classes relative to all variability, from 0 to 1"),
-    of_collapse("nc1_rank", "Directions between classes that NC1 was taken in", better=""),
-    of_collapse("nc1_singular_ratio", "The smallest of them, relative to the largest", better=""),
-    of_collapse("nc2_equinorm", "Spread of the norms of the class means", panel=EQUALITY),
-    of_collapse("nc2_equiangular", "Distance of their angles from equal ones", panel=EQUALITY),
+    of_collapse("vci", "Within-class share of the total variability, from 0 to 1"),
+    of_collapse("nc1_rank", "Rank of the between-class scatter used for NC1", better=""),
+    of_collapse(
+        "nc1_singular_ratio",
+        "Smallest singular value of this scatter relative to the largest",
+        better="",
+    ),
+    of_collapse("nc2_equinorm", "Relative spread of the norms of the class means", panel=EQUALITY),
+    of_collapse(
+        "nc2_equiangular",
+        "Deviation of the angles between class means from equal angles",
+        panel=EQUALITY,
+    ),
     of_collapse("nc2_etf", "Distance of the class means from a simplex ETF", panel=EQUALITY),
     of_collapse("nc3", "Distance of the head's weights from the class means", panel=DUALITY),
     of_collapse(
@@ -82,11 +91,11 @@ METRICS: tuple[Metric, ...] = (
         "Share of samples for which the head and the nearest class mean disagree",
         panel=DECISIONS,
     ),
-    of_collapse("rankme", "Directions that the features fill (RankMe)", panel=RANK, better=""),
+    of_collapse("rankme", "Effective rank of the features (RankMe)", panel=RANK, better=""),
     Metric(
         NC1_FINE,
         "NC1, fine labels",
-        "`nc1` onto the fine classes, which the network was never told",
+        "`nc1` onto the fine classes, which the network never sees",
         better="low",
         places=("summary",),
         panel=VARIABILITY,
@@ -94,18 +103,18 @@ METRICS: tuple[Metric, ...] = (
     share(
         "collapse_fine/explained",
         "explained by the fine classes",
-        "Share of the scatter within coarse classes that lies between their fine ones",
+        "Share of the within-coarse-class scatter that lies between fine classes",
     ),
     Metric(
         "collapse_fine/directional_cdnv_siblings",
         "directional CDNV of siblings",
-        "`directional_cdnv` over pairs of fine classes of one coarse class alone",
+        "`directional_cdnv` over pairs of fine classes of the same coarse class",
         better="low",
     ),
     share(
         RAW,
         "k-means on raw features, train",
-        "Plain Faiss k-means on the raw training features: the obvious baseline",
+        "Baseline: plain Faiss k-means on the raw training features",
         short="raw, train",
         places=("summary", "controls", "grid", "recovery"),
     ),
@@ -119,8 +128,7 @@ METRICS: tuple[Metric, ...] = (
     share(
         FLOOR,
         "floor: random clusters, test",
-        "The headline's floor: random clusters, through the same probe and matching; mean of three "
-        "draws",
+        "Floor of the headline: random clusters, same probe and matching, mean of three draws",
         short="floor, test",
         places=("summary", "controls", "grid", "recovery"),
     ),
@@ -141,39 +149,39 @@ METRICS: tuple[Metric, ...] = (
     share(
         CEILING,
         "ceiling: probe on true fine labels, test",
-        "The headline's ceiling: the same probe trained on the true fine labels",
+        "Ceiling of the headline: the same probe trained on the true fine labels",
         short="ceiling, test",
         places=("summary", "controls", "grid", "grid in terminal", "recovery"),
     ),
     share(
         INSIDE,
         "recovered inside the coarse class",
-        "The headline among the test images with the right coarse class",
+        "The headline on the test images whose coarse class the probe gets right",
         short="inside, test",
         places=("controls",),
     ),
     Metric(
         CHANCE,
         "even guess inside the coarse class",
-        "Score of an even guess among these images",
+        "Accuracy of a uniform guess on these images",
         unit="share",
     ),
     share(
         "recovery/acc_macro",
         "recovered, mean over fine classes",
-        "`recovery/acc`, each fine class counted alike",
+        "`recovery/acc` averaged over fine classes",
     ),
     Metric(
         "recovery/nmi",
         "NMI",
-        "Normalised mutual information, clusters and fine labels",
+        "Normalised mutual information of clusters and fine labels",
         better="high",
     ),
-    Metric("recovery/ari", "ARI", "Adjusted Rand index, the same", better="high"),
+    Metric("recovery/ari", "ARI", "Adjusted Rand index of clusters and fine labels", better="high"),
     Metric(
         SEPARATION,
         "separation (label-free)",
-        "How clearly the clusters lie apart; with the stability it chooses space and epoch",
+        "How far the clusters lie apart; chooses space and epoch, together with the stability",
         short="separation",
         better="high",
         places=("controls",),
@@ -181,21 +189,21 @@ METRICS: tuple[Metric, ...] = (
     share(
         STABILITY,
         "stability (label-free)",
-        "How far clusters found in two halves of the data agree",
+        "Agreement of the clusters found in two halves of the data",
         short="stability",
         places=("progress", "summary", "controls"),
     ),
     Metric(
         SILHOUETTE,
         "silhouette (label-free)",
-        "Silhouette of the clusters in the plane that is drawn",
+        "Mean silhouette of the clusters in the plotted plane",
         better="high",
     ),
     share(
         DISTINCT,
         "distinct (label-free)",
-        "Coarse classes with a valley of density around each cluster; the others may be one shape "
-        "cut in pieces",
+        "Share of coarse classes with a valley of density around each cluster; without one, the "
+        "clusters may be a continuum cut into parts",
         short="distinct",
         places=("summary",),
     ),
@@ -207,11 +215,11 @@ METRICS: tuple[Metric, ...] = (
     ),
 )
 BY_KEY = {metric.key: metric for metric in METRICS}
-MEASURED = ("collapse", "recovery")  # what a measured epoch has keys of
+MEASURED = ("collapse", "recovery")  # prefixes of the keys that a measured epoch has
 
 
 def shown_in(place: Place) -> tuple[Metric, ...]:
-    """The metrics that are shown in a place, in order."""
+    """The metrics shown in a place, in order."""
     return tuple(metric for metric in METRICS if place in metric.places)
 
 
@@ -221,16 +229,16 @@ def drawn_in(panel: str) -> tuple[Metric, ...]:
 
 
 def columns(place: Place) -> dict[str, str]:
-    """Key and name of the metrics over the columns of a table."""
+    """Key and column header of each metric in a table."""
     return {metric.key: metric.column for metric in shown_in(place)}
 
 
 def is_measured(key: str) -> bool:
-    """Whether a key is a monitor's, and so tells that an epoch was measured."""
+    """Whether a key comes from a monitor, which means that the epoch was measured."""
     return key.startswith(MEASURED)
 
 
 def prefixes() -> tuple[str, ...]:
-    """What stands before the slash of the keys; all kinds of collapse in one."""
+    """The parts of the keys before the slash; all kinds of collapse count as one."""
     found = (metric.key.split("/")[0].split("_")[0] for metric in METRICS)
     return tuple(dict.fromkeys(found))

@@ -1,4 +1,4 @@
-"""Code of the user's, by its import path: installed, or in the directory that one starts from."""
+"""User code by its import path, installed or in the working directory."""
 
 import sys
 from importlib import import_module
@@ -9,14 +9,14 @@ from collapse_lit.errors import UserError
 
 
 def imported(name: str, option: str) -> Any:
-    """The object ``package.module.name``; nothing of it is called.
+    """Import the object ``package.module.name`` without calling it.
 
     Args:
         name: Import path.
-        option: What it was given by, for messages.
+        option: The option that named it, for messages.
 
     Raises:
-        UserError: It cannot be imported.
+        UserError: The import failed.
     """
     path, _, attribute = name.rpartition(".")
     here = str(Path.cwd())
@@ -26,6 +26,6 @@ def imported(name: str, option: str) -> Any:
         return getattr(import_module(path), attribute)
     except (ImportError, AttributeError, ValueError) as error:
         raise UserError(
-            f"{option}: {name!r} cannot be imported: {error}; it must be installed, or lie in the "
-            "directory that you start from"
+            f"{option}: {name!r} cannot be imported: {error}; install it, or start from the "
+            "directory that holds it"
         ) from error

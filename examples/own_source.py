@@ -1,9 +1,9 @@
-r"""A data set of one's own: a function that takes the root folder and returns labelled images.
+r"""Your own data set: a function that takes the root folder and returns labelled images.
 
     collapse-lit fit --config configs/quickstart.yaml --run_dir runs/own_source \
         --data.source own_source.load --data.num_coarse 2
 
-from the directory that this file lies in, or with its package installed.
+Run this in the directory of this file, or install its package.
 """
 
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A small project as anybody writes one: nothing of it is collapse-lit's."""
+"""A small Lightning project without any code of collapse-lit."""
 
 import warnings
 from collections.abc import Callable

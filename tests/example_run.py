@@ -1,4 +1,4 @@
-"""A run directory as a long run leaves it, made up in a moment."""
+"""A synthetic run directory that looks like that of a long run."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -15,9 +15,9 @@ QUICKSTART = str(Path(__file__).parents[1] / "configs/quickstart.yaml")
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["train"], "no command 'train'"),
-        (["discovr"], "no command 'discovr'; did you mean 'discover'?"),
-        (["report", "nowhere"], "nowhere is no run directory"),
+        (["train"], "unknown command 'train'"),
+        (["discovr"], "unknown command 'discovr'; did you mean 'discover'?"),
+        (["report", "nowhere"], "nowhere is not a run directory"),
         (["fit", "--config", "nowhere.yaml"], "nowhere.yaml"),
         (["fit", "--config", QUICKSTART, "--model.lrr", "0.1"], "--model.lrr"),
         (["fit", "--config", QUICKSTART, "--model.lr", "fast"], "model.lr"),

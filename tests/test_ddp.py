@@ -1,4 +1,4 @@
-"""Two processes of gloo must measure what one measures."""
+"""Two gloo processes must measure the same values as one."""
 
 import json
 import subprocess

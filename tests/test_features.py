@@ -79,7 +79,7 @@ def test_a_wrong_layer_is_named_with_what_there_is(net: Net, images: Tensor) -> 
         extract_features(net, batches(images, 3), "fc")
     with pytest.raises(UserError, match="'unused' is never called"):
         extract_features(net, batches(images, 3), "unused")
-    with pytest.raises(UserError, match="at least one batch"):
+    with pytest.raises(UserError, match="the data loader gave no batches"):
         extract_features(net, [], "head")
 
 
@@ -121,5 +121,5 @@ def test_the_views_asked_for_are_averaged_with_the_images(net: Net, images: Tens
 def test_vectors_have_no_further_views() -> None:
     linear = nn.Sequential(nn.Identity(), nn.Linear(3, 2))
     vectors = [(torch.randn(4, 3), torch.tensor([0, 1, 0, 1]))]
-    with pytest.raises(UserError, match=r"recovery\.mirror and recovery\.shift are for images"):
+    with pytest.raises(UserError, match=r"recovery\.mirror and recovery\.shift need images"):
         extract_features(linear, vectors, "1", views=[View(mirrored=True)])

@@ -1,4 +1,4 @@
-"""One catalogue of what is measured: everything that names or shows a metric agrees with it."""
+"""Everything that names or shows a metric agrees with the catalogue of metrics."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""What a wheel must hold, and what is said of its version."""
+"""The content of the wheel, and its version."""
 
 import re
 import tomllib

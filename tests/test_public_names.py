@@ -1,4 +1,4 @@
-"""What a user imports, and what comes along."""
+"""The public names, and the modules that their import loads."""
 
 import doctest
 import subprocess
@@ -56,7 +56,7 @@ def test_the_number_of_classes_is_that_of_the_labels() -> None:
     x = torch.eye(5)[labels] + 0.1 * torch.randn(90, 5, generator=torch.Generator().manual_seed(0))
     assert neural_collapse(x, labels) == neural_collapse(x, labels, 3)
     assert class_distances(x, labels).equal(class_distances(x, labels, 3))
-    with pytest.raises(ValueError, match="two classes or more, not 1"):
+    with pytest.raises(ValueError, match="at least two classes, not 1"):
         neural_collapse(x, torch.zeros(90, dtype=torch.int64))
     with pytest.raises(ValueError, match="labels"):
         class_distances(x, labels.float())

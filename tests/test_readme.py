@@ -1,4 +1,4 @@
-"""What the README and the pages of docs/ promise must be there."""
+"""Links, targets and commands in the README and docs/ must exist."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""Lightning callbacks that measure, and that keep what was measured."""
+"""Lightning callbacks that measure features and keep the results."""
 
 from collapse_lit.callbacks.collapse import CollapseMonitor
 from collapse_lit.callbacks.recovery import RecoveryMonitor

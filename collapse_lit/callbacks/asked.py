@@ -1,4 +1,4 @@
-"""What monitors want to see of a network: which layers, of which data."""
+"""What a monitor requests: which layers of a network, on which data."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,14 +15,14 @@ from collapse_lit.reading.layers import find_layer
 
 @dataclass(frozen=True)
 class Asked:
-    """What a monitor wants to see.
+    """The layers, views and data that a monitor requests.
 
     Attributes:
         layer: Path of the module whose input is the feature.
         also: Paths of further modules whose output is kept.
-        views: By split, what is looked at beside the images.
-        loaders: Where the data come from; None for the trainer's own.
-        batch: How a batch is taken apart; None for the usual ways.
+        views: Views averaged with the images, by split.
+        loaders: Function that returns the data; None for the trainer's own loaders.
+        batch: Function that splits a batch into its parts; None for the usual formats.
     """
 
     layer: str
@@ -32,14 +32,14 @@ class Asked:
     batch: TakeApart | None = None
 
     def offered(self, trainer: L.Trainer) -> bool:
-        """Whether the data come from a data module that was made to be measured."""
+        """Whether the data come from a data module with ``clean_dataloaders()``."""
         return self.loaders is None and hasattr(datamodule_of(trainer), "clean_dataloaders")
 
 
 def joined_views(
     wanted: Sequence[Mapping[str, Sequence[View]]],
 ) -> dict[str, tuple[View, ...]]:
-    """By split, each view that anyone wants, once."""
+    """Every requested view once, by split."""
     return {
         split: tuple(dict.fromkeys(view for views in wanted for view in views.get(split, ())))
         for split in SPLITS
@@ -47,10 +47,10 @@ def joined_views(
 
 
 def network_of(pl_module: L.LightningModule, asked: Asked) -> tuple[nn.Module, str]:
-    """The module to call with the inputs, and the start of the paths of all that is in it.
+    """The module to call with the inputs, and the prefix of the paths of its layers.
 
     Raises:
-        UserError: The module has no forward pass, and the layers are in no one network that has.
+        UserError: Neither the module nor a single network that holds the layers has a forward pass.
     """
     own = "forward" in vars(pl_module) or type(pl_module).forward is not L.LightningModule.forward
     find_layer(pl_module, asked.layer)
@@ -59,7 +59,7 @@ def network_of(pl_module: L.LightningModule, asked: Asked) -> tuple[nn.Module, s
     child, _, rest = asked.layer.partition(".")
     if not rest or not all(path.startswith(f"{child}.") for path in asked.also):
         raise UserError(
-            f"{type(pl_module).__name__} has no forward(): define one that returns the logits of a "
-            "batch's inputs, for the monitors to call"
+            f"{type(pl_module).__name__} has no forward(): the monitors call it, so define one "
+            "that returns the logits of a batch's inputs"
         )
     return pl_module.get_submodule(child), f"{child}."

@@ -1,4 +1,4 @@
-"""One clean pass over the data per measured epoch, however many monitors read it."""
+"""One clean pass over the data per measured epoch, shared by all monitors."""
 
 import dataclasses
 import math
@@ -31,7 +31,7 @@ from collapse_lit.reading.batches import Batch, take_apart
 
 
 class Pass(NamedTuple):
-    """What one pass found, for whom it is, and who has read it."""
+    """The features of one pass, the request that it answers, and its readers so far."""
 
     key: tuple[Any, ...]
     splits: dict[str, Features]
@@ -42,7 +42,7 @@ _passes: WeakKeyDictionary[L.Trainer, Pass] = WeakKeyDictionary()
 
 
 def measuring_group(trainer: L.Trainer) -> Group:
-    """The processes that share the data, or None where there is one."""
+    """The processes that share the data, or None for a single process."""
     return dist.group.WORLD if trainer.world_size > 1 else None
 
 
@@ -53,18 +53,18 @@ def clean_features(
     reader: object,
     only: int | None = None,
 ) -> tuple[dict[str, Features], str]:
-    """Features of every split as this rank holds them, and a hash of the weights they are of.
+    """This rank's features of every split, and a hash of the network's weights.
 
-    Extracted once for all who ask alike, of the same weights. Nobody reads a pass twice: who asks
-    again gets a new one, since data can change where weights do not. Under DDP each rank passes
-    over its own share of the samples, none of them twice.
+    Readers with the same request and weights share one pass. A reader that asks again gets a new
+    pass, because the data can change while the weights do not. Under DDP each rank reads its own
+    share of the samples, and no sample is read twice.
 
     Args:
-        trainer: Whose data are passed over.
+        trainer: The trainer that holds the data.
         pl_module: The network.
-        asked: What to keep.
-        reader: Who asks.
-        only: Pass over this many batches of each split: what goes wrong later, goes wrong here.
+        asked: The layers, views and data requested.
+        reader: The object that reads the features.
+        only: Read only this many batches of each split, to find errors early.
 
     Raises:
         UserError: The layer, the loaders, a batch or its labels cannot be used.
@@ -82,7 +82,7 @@ def clean_features(
 
 
 def forget_features(trainer: L.Trainer) -> None:
-    """Let go of the last pass, so that its memory is free for training."""
+    """Free the memory of the last pass for training."""
     _passes.pop(trainer, None)
 
 
@@ -91,7 +91,7 @@ def _extract_splits(
 ) -> dict[str, Features]:
     """One pass over all splits, or over the first batches of each.
 
-    If a rank fails, all raise: what it held cannot be measured without it.
+    If one rank fails, all ranks raise, because its samples would be missing.
     """
     group = measuring_group(trainer)
     loaders = splits_to_measure(trainer, asked.loaders)
@@ -144,16 +144,16 @@ def _features_of(
 
 
 def _fail_together(failure: Exception | None, device: torch.device, group: Group) -> None:
-    """Raise on all ranks what one of them met."""
+    """Raise an error on all ranks if one of them failed."""
     failed = torch.tensor([failure is not None], dtype=torch.int64, device=device)
     if int(max_over_ranks(failed, group)):
-        raise failure if failure is not None else ValueError("another rank cannot read its share")
+        raise failure if failure is not None else ValueError("another rank cannot read its data")
 
 
 def _batches(
     trainer: L.Trainer, pl_module: L.LightningModule, share: Share, asked: Asked
 ) -> Iterator[Batch]:
-    """This rank's batches as training would see them: through the hooks that move them."""
+    """This rank's batches after the hooks that move them to the device, as in training."""
     rank, world_size, start = trainer.global_rank, trainer.world_size, 0
     for raw in share.batches:
         moved = pl_module._on_before_batch_transfer(raw, dataloader_idx=0)
@@ -171,13 +171,13 @@ def _batches(
 
 
 def _length_of_epoch(trainer: L.Trainer, asked: Asked, split: str, loader: Any) -> int | None:
-    """Batches to read of a stream of the trainer's own, if it was told; None for all there are."""
+    """Batches to read of the trainer's own stream, if the trainer limits them; None to read all."""
     stream = isinstance(loader, DataLoader) and isinstance(loader.dataset, IterableDataset)
     if not stream or asked.loaders is not None or asked.offered(trainer):
         return None
     if split == "train":
         batches: float = trainer.num_training_batches
-        if batches == math.inf and trainer.max_steps != UNLIMITED:  # what training sees at most
+        if batches == math.inf and trainer.max_steps != UNLIMITED:  # training sees at most these
             batches = trainer.max_steps * trainer.accumulate_grad_batches
     else:
         limits = trainer.num_val_batches
@@ -187,7 +187,7 @@ def _length_of_epoch(trainer: L.Trainer, asked: Asked, split: str, loader: Any) 
 
 @contextmanager
 def _as_in_validation(trainer: L.Trainer, pl_module: L.LightningModule) -> Iterator[None]:
-    """Let hooks that augment while ``trainer.training`` leave batches alone, and log nothing."""
+    """Keep hooks that check ``trainer.training`` from augmenting batches, and turn logging off."""
     stage, trainer.state.stage = trainer.state.stage, RunningStage.VALIDATING
     own_log = vars(pl_module).get("log")
     pl_module.log = lambda *args, **kwargs: None  # type: ignore[method-assign]
@@ -204,11 +204,11 @@ _warned: WeakSet[L.Trainer] = WeakSet()
 
 
 def _warn_of_augmentation(trainer: L.Trainer, asked: Asked) -> None:
-    """Say once that the trainer's own training data are taken as they come."""
+    """Warn once that the trainer's own training data may be augmented."""
     if asked.loaders is None and not asked.offered(trainer) and trainer not in _warned:
         _warned.add(trainer)
         warnings.warn(
-            "measuring on the training data set as it is: if it augments its images, "
+            "the monitors read the training data set directly: if it augments its images, "
             f"{PASS_LOADERS}, with clean ones",
             stacklevel=2,
         )

@@ -1,4 +1,4 @@
-"""How many clusters each coarse class is to have: what ``k`` of the recovery monitor stands for."""
+"""The number of clusters of each coarse class, from ``k`` of the recovery monitor."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -15,29 +15,29 @@ from collapse_lit.measure.recovery.scoring import fine_hierarchy
 NumClusters = int | list[int | None] | Literal["given", "auto"]
 
 NO_FINE_LABELS = (
-    "recovery.k: 'given' needs fine labels; without them give a number, a list with one number a "
-    "coarse class, or 'auto'"
+    "recovery.k: 'given' needs fine labels; without them, give a number, a list with one number "
+    "per coarse class, or 'auto'"
 )
 
 
 def estimates(k: NumClusters) -> bool:
-    """Whether the number of clusters of some class is to be estimated."""
+    """Whether the number of clusters of any class must be estimated."""
     return k == "auto" or (isinstance(k, list) and None in k)
 
 
 def clusters_wanted(
     k: NumClusters, train: Features, classes: Classes, group: Group
 ) -> list[int | None]:
-    """(C,) clusters in each class measured, None where their number is to be estimated.
+    """(C,) number of clusters in each measured class, None to estimate it.
 
     Args:
         k: As for :class:`RecoveryMonitor`.
-        train: The training samples, their labels numbered as ``classes`` number them.
-        classes: The classes measured.
+        train: The training samples, with labels numbered by ``classes``.
+        classes: The measured classes.
         group: Process group whose ranks hold the samples.
 
     Raises:
-        UserError: No number of them is known, or not one for each class.
+        UserError: The numbers are unknown, or there is not one for each class.
     """
     if k == "auto":
         return [None] * classes.count
@@ -53,14 +53,14 @@ def clusters_wanted(
 
 
 def class_sizes(coarse: Tensor, num_coarse: int, group: Group) -> list[int]:
-    """(C,) samples of each coarse class over all ranks, from their labels (n_local,)."""
+    """(C,) number of samples of each coarse class over all ranks, from labels (n_local,)."""
     return sum_over_ranks(torch.bincount(coarse, minlength=num_coarse), group).tolist()
 
 
 def at_most(
     wanted: Sequence[int | None], sizes: Sequence[int]
 ) -> tuple[list[int | None], list[int]]:
-    """Clusters of each class, no more than it has samples; and the classes that have fewer."""
+    """Clusters of each class, capped at its number of samples; and the capped classes."""
     fewer = [
         c
         for c, (k, size) in enumerate(zip(wanted, sizes, strict=True))
@@ -72,20 +72,20 @@ def at_most(
 def check_class_sizes(
     k: int | Sequence[int | None] | Literal["auto"], coarse: Tensor, num_coarse: int, group: Group
 ) -> None:
-    """See that every coarse class has samples enough for its clusters.
+    """Check that every coarse class has enough samples for its clusters.
 
     Raises:
-        UserError: It has not, or ``k`` has another length than there are coarse classes.
+        UserError: A class has too few samples, or ``k`` does not have one entry per coarse class.
     """
     if isinstance(k, str):
         return
     wanted = [k] * num_coarse if isinstance(k, int) else list(k)
     if len(wanted) != num_coarse:
-        raise UserError(f"recovery.k: {len(wanted)} numbers for {num_coarse} coarse classes")
+        raise UserError(f"recovery.k: {len(wanted)} numbers given for {num_coarse} coarse classes")
     sizes = class_sizes(coarse, num_coarse, group)
     for label, (clusters, size) in enumerate(zip(wanted, sizes, strict=True)):
         if clusters is not None and not 1 <= clusters <= size:
             raise UserError(
                 f"recovery.k: {clusters} clusters for coarse class {label}, which has {size} "
-                f"training samples; 1 to {size} would be possible"
+                f"training samples; give a number from 1 to {size}"
             )

@@ -17,30 +17,30 @@ from collapse_lit.reading.batches import TakeApart
 
 
 class CollapseMonitor(Monitor):
-    """Logs how far the features have collapsed onto the coarse classes, and onto the fine ones.
+    """Logs neural collapse of the features onto the coarse classes and onto the fine classes.
 
-    Logs ``collapse/*`` (training features), ``collapse_test/*``, and with fine labels
-    ``collapse_fine/*``, by the definitions of :func:`collapse_lit.measure.neural_collapse`; also
-    ``train/acc_coarse`` and ``test/acc_coarse`` on clean images. The classes are those that the
-    training set has. What a split does not allow to be measured is nan, with one warning, and
-    training goes on: the test set may lack a class, or ``layer`` be no linear one (``nc3``,
-    ``nc4``).
+    Logs ``collapse/*`` (training features), ``collapse_test/*`` and, with fine labels,
+    ``collapse_fine/*``. :func:`collapse_lit.measure.neural_collapse` defines these measures. The
+    monitor also logs ``train/acc_coarse`` and ``test/acc_coarse`` on clean images. The measured
+    classes are those of the training set. A measure that a split does not allow is logged as nan
+    with one warning, and training continues. For example, the test set may lack a class, or
+    ``layer`` may not be linear (``nc3``, ``nc4``).
 
     Args:
         layer: Path of the module whose input is the feature: the last linear layer.
-        every_n_epochs: Measure every that many epochs; the last epoch is always measured.
-        layers: Paths of further modules; NC1 of their output is logged as
-            ``collapse_layers/PATH/nc1``, maps and tokens averaged.
+        every_n_epochs: Number of epochs between measurements. The last epoch is always measured.
+        layers: Paths of further modules. NC1 of their output, averaged over positions, is logged as
+            ``collapse_layers/PATH/nc1``.
         loaders: Function that returns clean data as ``{"train": batches, "test": batches}``, each
-            batch ``(inputs, coarse)`` or ``(inputs, coarse, fine)``. Default: what the data
-            module's ``clean_dataloaders()`` gives, else the trainer's own training and validation
-            sets.
-        batch: Function that takes a batch apart into ``(inputs, coarse)`` or
-            ``(inputs, coarse, fine)``, for batches that are no such tuples. Inputs in a dictionary
-            are passed to the network by name, in a tuple by position.
-        name: Put before every key, as in ``NAME/collapse/nc1``: for a second monitor of one kind.
-        report: Folder for what all monitors of the trainer measure: a page with figures, the
-            history, and a cluster for each sample. Figures also go to W&B and TensorBoard.
+            batch ``(inputs, coarse)`` or ``(inputs, coarse, fine)``. By default, the data module's
+            ``clean_dataloaders()``, or else the trainer's own training and validation sets.
+        batch: Function that turns a batch of another format into ``(inputs, coarse)`` or ``(inputs,
+            coarse, fine)``. Inputs in a dictionary are passed to the network by name, inputs in a
+            tuple by position.
+        name: Prefix of every key, as in ``NAME/collapse/nc1``. A second monitor of the same type
+            needs one.
+        report: Folder for the results of all monitors of the trainer: a page with figures, the
+            history and the cluster of each sample. Figures also go to W&B and TensorBoard.
     """
 
     shown_in_progress_bar = (NC1,)
@@ -59,22 +59,25 @@ class CollapseMonitor(Monitor):
         self.layers = tuple(layers)
 
     def keys(self, splits: Mapping[str, Features]) -> tuple[str, ...]:
-        """Every measure of every split."""
+        """The keys of all measures of all splits."""
         return tuple(key for split in splits for key in self._keys_of(split))
 
     def check(self, first: Mapping[str, Features]) -> None:
-        """See that the labels fit the last layer."""
+        """Check that the last layer has an output for every label."""
         check_labels(first)
 
     def measure(self, splits: dict[str, Features], group: Group) -> dict[str, float]:
-        """All measures of collapse of both splits, and the coarse accuracies."""
+        """Measure collapse and coarse accuracy on both splits."""
         values: dict[str, float] = {}
         classes = Classes.of(splits, group)
         for split, features in splits.items():
             values |= dict.fromkeys(self._keys_of(split), math.nan)
             values[f"{split}/acc_coarse"] = _accuracy(features, group)
             if features.decided is None:
-                self.warn(f"layer {self.layer!r} gives no logits (n, classes) for acc_coarse")
+                self.warn(
+                    f"layer {self.layer!r} does not return logits (n, classes), which acc_coarse "
+                    "needs"
+                )
             try:
                 values |= self._measures(
                     split, classes.only(split, features, group), classes, group
@@ -92,11 +95,11 @@ class CollapseMonitor(Monitor):
     def _measures(
         self, split: str, features: Features, classes: Classes, group: Group
     ) -> dict[str, float]:
-        """The measures of one split, labels counted from 0 on over the classes measured."""
+        """The measures of one split, with labels numbered over the measured classes."""
         values: dict[str, float] = {}
         weight, bias = features.last.weight, features.last.bias
         if weight is None:
-            self.warn(f"layer {self.layer!r} is no linear layer, which nc3 and nc4 are of")
+            self.warn(f"layer {self.layer!r} is not linear, which nc3 and nc4 need")
         else:
             weight, bias = classes.rows(weight, bias)
         h, y, C = features.features, features.coarse, classes.count
@@ -123,7 +126,7 @@ def _prefix(split: str) -> str:
 
 
 def _accuracy(features: Features, group: Group) -> float:
-    """Share of samples whose class the network decides for; nan where it decides for none."""
+    """Share of samples whose class the network predicts; nan without predictions."""
     if features.decided is None:
         return math.nan
     return mean_over_ranks(features.decided == features.coarse, group)

@@ -1,4 +1,4 @@
-"""Fine labels in anybody's data: what can be one."""
+"""Recognise fine labels in the batches of any data set."""
 
 import dataclasses
 
@@ -13,25 +13,25 @@ from collapse_lit.measure.distributed import (
     sum_over_ranks,
 )
 
-# Fewer samples than this in a fine class, on average, and it is an index and no class.
+# With fewer samples per value than this, on average, the values are an index, not fine classes.
 SAMPLES_IN_A_CLASS = 4
 
 
 def settle_fine(
     splits: dict[str, Features], group: Group, *, said: bool, complete: bool = True
 ) -> dict[str, Features]:
-    """The splits with fine labels where there are any, numbered from 0 on without a gap.
+    """The splits with their fine labels, if any, numbered from 0 without gaps.
 
-    The third item of a batch may be anything: an index, a group, a flag. It is taken for a fine
-    label where it was said to be one, or where every value of it lies inside one coarse class and
-    is shared by several samples. The other splits have fine labels where their values agree with
-    those of the training set.
+    The third item of a batch may be an index, a group or a flag. It counts as a fine label if the
+    user says so, or if each of its values lies inside one coarse class and several samples share
+    it. Other splits have fine labels if their values agree with the training set.
 
     Args:
-        splits: What the passes found; decided by "train", the same for all ranks.
+        splits: Features of all splits. "train" decides, in the same way on all ranks.
         group: Process group whose ranks share the samples.
-        said: It was said that the third item is a fine label.
-        complete: The splits are whole; of a first batch alone, nothing can be said.
+        said: Whether the user declares the third item a fine label.
+        complete: Whether the splits are complete. A first batch alone does not show what the item
+            is.
     """
     train = splits.get("train")
     if train is None or train.fine is None:
@@ -42,8 +42,8 @@ def settle_fine(
     reason = _is_none(known, _samples(train, group), said)
     if reason is not None:
         rank_zero_info(
-            f"the third item of a batch is no fine label ({reason}) and is left alone; "
-            "batch=lambda batch: (inputs, labels, fine labels) says where fine labels are"
+            f"the third item of a batch is not a fine label ({reason}) and is ignored; pass "
+            "batch=lambda batch: (inputs, labels, fine labels) to say where fine labels are"
         )
         return {split: dataclasses.replace(one, fine=None) for split, one in splits.items()}
     values = known[:, 0].unique()  # (F,) sorted
@@ -55,8 +55,8 @@ def settle_fine(
         agree = one.fine is not None and _agree(known, there)
         if one.fine is not None and not agree:
             rank_zero_info(
-                f"the third item of a batch of the {split} data is no fine label of the training "
-                f"data; what needs one there is left out"
+                f"the third item of a batch of the {split} data does not match the fine labels of "
+                "the training data; measures that need fine labels are skipped on this split"
             )
         more = there[:, 0][~torch.isin(there[:, 0], values)].unique()
         numbers = torch.cat([values, more])
@@ -65,20 +65,20 @@ def settle_fine(
 
 
 def _is_none(pairs: Tensor, samples: int, said: bool) -> str | None:
-    """Why values are no fine labels; None where they can be some."""
+    """Why the values cannot be fine labels; None if they can."""
     if len(pairs) and int(pairs[:, 0].min()) < 0:
         return "it has negative values"
     if said:
         return None
     if len(pairs) > max(samples // SAMPLES_IN_A_CLASS, 1):
-        return f"it has {len(pairs)} values in {samples} samples, as an index has"
+        return f"it has {len(pairs)} values in {samples} samples, like an index"
     if len(pairs[:, 0].unique()) < len(pairs):
-        return "samples of one value carry different labels"
+        return "samples with the same value have different labels"
     return None
 
 
 def _agree(known: Tensor, there: Tensor) -> bool:
-    """Whether most values of another split are known, and in their coarse classes of training."""
+    """Whether most values of another split occur in training, in the same coarse class."""
     coarse_of = dict(known.tolist())
     pairs = there.tolist()
     seen = [coarse_of[fine] == coarse for fine, coarse in pairs if fine in coarse_of]
@@ -86,7 +86,7 @@ def _agree(known: Tensor, there: Tensor) -> bool:
 
 
 def _numbered(features: Features, values: Tensor) -> Features:
-    """Fine labels as positions in ``values`` (F,), which hold all of them."""
+    """Replace fine labels by their positions in ``values`` (F,), which contain all of them."""
     assert features.fine is not None
     order = values.argsort()
     place = torch.searchsorted(values[order], features.fine)
@@ -98,7 +98,7 @@ def _samples(features: Features, group: Group) -> int:
 
 
 def _pairs(features: Features, group: Group) -> Tensor:
-    """(P, 2) int64, every pair of a fine and a coarse label that any rank holds, sorted."""
+    """(P, 2) int64, sorted: every pair of fine and coarse label on any rank."""
     fine = features.coarse.new_zeros(0) if features.fine is None else features.fine
     mine = torch.stack([fine, features.coarse[: len(fine)]], dim=1).unique(dim=0)
     return concat_over_ranks(mine, group).unique(dim=0)

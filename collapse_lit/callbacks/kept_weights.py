@@ -1,4 +1,4 @@
-"""Whose weights are measured: those of the network that training keeps."""
+"""The measured weights: those that training keeps."""
 
 import hashlib
 import itertools
@@ -18,11 +18,11 @@ from collapse_lit.measure.distributed import Group
 
 @contextmanager
 def kept_weights(trainer: L.Trainer, pl_module: L.LightningModule, group: Group) -> Iterator[None]:
-    """Put the weights that training keeps into the network meanwhile, the same on every rank.
+    """Put the weights that training keeps into the network, the same on every rank.
 
-    Lightning's ``WeightAveraging`` (EMA) validates and saves the averaged network, so that is the
-    one to measure. ``StochasticWeightAveraging`` validates and saves the current one until it puts
-    the average in its place at the end of training.
+    Lightning's ``WeightAveraging`` (EMA) validates and saves the averaged network, so the monitors
+    measure the average too. ``StochasticWeightAveraging`` validates and saves the current network,
+    and replaces it by the average only at the end of training.
     """
     averaging = [one for one in averaging_of(trainer) if one._average_model is not None]
     for callback in averaging:
@@ -37,10 +37,10 @@ def kept_weights(trainer: L.Trainer, pl_module: L.LightningModule, group: Group)
 
 @contextmanager
 def _shared_buffers(pl_module: L.LightningModule, group: Group) -> Iterator[None]:
-    """Give every rank the buffers of rank 0 meanwhile, as DDP does before its forward passes.
+    """Give every rank the buffers of rank 0, as DDP does before its forward passes.
 
-    A callback calls the module itself and not DDP's wrapper; without this, the running statistics
-    of BatchNorm would differ from rank to rank.
+    A callback calls the module without DDP's wrapper. Without this, the running statistics of
+    BatchNorm would differ between ranks.
     """
     own = [(buffer, buffer.clone()) for buffer in pl_module.buffers()] if group is not None else []
     for buffer, _ in own:
@@ -53,7 +53,7 @@ def _shared_buffers(pl_module: L.LightningModule, group: Group) -> Iterator[None
 
 
 def averaging_of(trainer: L.Trainer) -> list[WeightAveraging]:
-    """The trainer's callbacks that average weights and validate by the average."""
+    """The trainer's callbacks that average weights and validate the average."""
     callbacks: list[L.Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set by a helper
     return [callback for callback in callbacks if isinstance(callback, WeightAveraging)]
 
@@ -65,7 +65,7 @@ def kept_fingerprint(trainer: L.Trainer, pl_module: L.LightningModule, group: Gr
 
 
 def fingerprint(network: nn.Module) -> str:
-    """A hash of all parameters and buffers: two networks that differ in one bit differ in it."""
+    """A hash of all parameters and buffers; a difference of one bit changes it."""
     found = hashlib.blake2b(digest_size=16)
     for tensor in itertools.chain(network.parameters(), network.buffers()):
         bits = tensor.detach().reshape(-1).contiguous().view(torch.uint8)
@@ -74,21 +74,21 @@ def fingerprint(network: nn.Module) -> str:
 
 
 def check_whole(trainer: L.Trainer) -> None:
-    """See that every rank holds the whole network, which a clean pass calls without its wrapper.
+    """Check that every rank holds the whole network: a clean pass calls it without its wrapper.
 
     Raises:
-        UserError: The strategy shards it.
+        UserError: The strategy shards the network.
     """
     strategy = trainer.strategy
     if isinstance(strategy, (FSDPStrategy, DeepSpeedStrategy, ModelParallelStrategy)):
         raise UserError(
-            f"the monitors need the whole network on each rank, and {type(strategy).__name__} "
+            f"the monitors need the whole network on each rank, but {type(strategy).__name__} "
             "shards it; use one device or DDP"
         )
 
 
 def let_average_before(trainer: L.Trainer, monitor: L.Callback) -> None:
-    """What averages weights, or puts them back after a validation, has to do so before it."""
+    """Order the callbacks so that weights are averaged or restored before the monitor runs."""
     callbacks: list[L.Callback] = trainer.callbacks  # type: ignore[attr-defined]
     late = [one for one in averaging_of(trainer) if monitor in callbacks[: callbacks.index(one)]]
     if late:

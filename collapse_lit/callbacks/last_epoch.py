@@ -1,22 +1,22 @@
-"""Whether a training ends here."""
+"""Whether training ends with this epoch."""
 
 import lightning as L
 
-UNLIMITED = -1  # Lightning's word for no max_steps and no max_epochs
+UNLIMITED = -1  # Lightning's value of max_steps and max_epochs for no limit
 
 
 def is_last_epoch(trainer: L.Trainer) -> bool:
-    """At the end of an epoch: whether no other one follows it."""
+    """At the end of an epoch: whether it is the last."""
     return trainer.current_epoch + 1 == trainer.max_epochs or ends_now(trainer)
 
 
 def ends_now(trainer: L.Trainer) -> bool:
-    """Whether something other than ``max_epochs`` ends the training here."""
+    """Whether something other than ``max_epochs`` ends training with this epoch."""
     return stops_early(trainer) or out_of_steps(trainer)
 
 
 def stops_early(trainer: L.Trainer) -> bool:
-    """Whether a callback has asked the training to stop, and it does."""
+    """Whether training stops because a callback asked for it."""
     return trainer.should_stop and trainer.fit_loop._can_stop_early
 
 

@@ -1,4 +1,4 @@
-"""Whose data are measured: each sample once, in one order, shared out over the ranks."""
+"""The data that monitors measure: each sample once, in a fixed order, shared among the ranks."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -19,29 +19,28 @@ PASS_LOADERS = "pass loaders=lambda: {'train': …, 'test': …} to the monitor"
 
 
 def check_functions(**options: object) -> None:
-    """See that options that take a function were given one.
+    """Check that options that take a function got one.
 
     Raises:
-        UserError: One was not.
+        UserError: An option got something else.
     """
     for option, function in options.items():
         if function is not None and not callable(function):
             raise UserError(
-                f"{option}= takes a function, not a {type(function).__name__}; write "
-                f"{option}=clean where clean is the function, not {option}=clean()"
+                f"{option}= takes a function, not a {type(function).__name__}; pass the function "
+                f"itself, {option}=clean, and not {option}=clean()"
             )
 
 
 def splits_to_measure(trainer: L.Trainer, loaders: Loaders | None) -> dict[str, Iterable[Any]]:
-    """Where the clean data come from, by split: "train", and "test" where there is one.
+    """The clean data by split: "train", and "test" if there is one.
 
-    What the monitor was given, else what the data module offers as ``clean_dataloaders()``, else
-    the trainer's own training and validation loaders. ``Trainer.validate`` alone has no training
-    loader; then the data module or the module is asked for one.
+    The first available of: the monitor's ``loaders``, the data module's ``clean_dataloaders()``,
+    the trainer's own training and validation loaders. ``Trainer.validate`` has no training loader
+    of its own, so the data module or the module provides it.
 
     Raises:
-        UserError: There is no telling which of several training loaders is meant, or a loader can
-            be read only once.
+        UserError: There are several training loaders, or a loader can be read only once.
     """
     if loaders is not None:
         found = loaders()
@@ -50,7 +49,8 @@ def splits_to_measure(trainer: L.Trainer, loaders: Loaders | None) -> dict[str, 
         unknown = [repr(key) for key in found if key not in SPLITS]
         if unknown:
             raise UserError(
-                f"loaders= returned the key {', '.join(unknown)}; there are 'train' and 'test'"
+                f"loaders= returned the key {', '.join(unknown)}; only 'train' and 'test' are "
+                "allowed"
             )
         return _checked(dict(found))
     offered = getattr(datamodule_of(trainer), "clean_dataloaders", None)
@@ -66,10 +66,10 @@ def splits_to_measure(trainer: L.Trainer, loaders: Loaders | None) -> dict[str, 
 
 
 def _checked(splits: dict[str, Any]) -> dict[str, Iterable[Any]]:
-    """See that loaders can be read again at each epoch; one in a combination is taken out of it."""
+    """Check that loaders can be read at every epoch, and unpack single loaders."""
     for split, loader in splits.items():
         splits[split] = loader = _only(loader, split)
-        if hasattr(loader, "__next__"):  # a generator, used up by being read
+        if hasattr(loader, "__next__"):  # a generator, which can be read only once
             raise UserError(
                 f"the {split} data are a {type(loader).__name__}, which can be read only once; "
                 f"{PASS_LOADERS}"
@@ -78,14 +78,14 @@ def _checked(splits: dict[str, Any]) -> dict[str, Iterable[Any]]:
 
 
 def _validation_data(trainer: L.Trainer, only_validates: bool) -> Any:
-    """The validation loaders of the loop that runs: a trainer keeps those of its last fit."""
+    """The validation loaders of the running loop; a trainer also keeps those of its last fit."""
     loop = trainer.validate_loop if only_validates else trainer.fit_loop.epoch_loop.val_loop
     combined = loop._combined_loader
     return None if combined is None else combined.iterables
 
 
 def _training_data_of_hooks(trainer: L.Trainer) -> Any:
-    """The training loader that a data module or a module makes, where no training has asked yet."""
+    """The training loader of the data module or module, before any training has requested it."""
     for owner, base in (
         (datamodule_of(trainer), L.LightningDataModule),
         (trainer.lightning_module, L.LightningModule),
@@ -93,15 +93,15 @@ def _training_data_of_hooks(trainer: L.Trainer) -> Any:
         if owner is not None and is_overridden("train_dataloader", owner, base):
             try:
                 return owner.train_dataloader()
-            except Exception as error:  # such as of data that are only there for a fit
+            except Exception as error:  # for example, the data exist only during a fit
                 rank_zero_warn(
-                    f"no training data are measured: train_dataloader() failed ({error!r})"
+                    f"the training data are not measured: train_dataloader() failed ({error!r})"
                 )
     return None
 
 
 def datamodule_of(trainer: L.Trainer) -> Any:
-    """The data module of the run under way: a trainer keeps that of an earlier one as its own."""
+    """The data module of the current run; a trainer also keeps that of an earlier run."""
     selector = trainer._data_connector._datahook_selector
     return None if selector is None else selector.datamodule
 
@@ -110,18 +110,18 @@ def _only(loader: Any, what: str) -> Any:
     """The loader itself, or the one in a list, dictionary or CombinedLoader of loaders.
 
     Raises:
-        UserError: There are several.
+        UserError: There are several loaders.
     """
     several = _several(loader)
     if several is None:
         return loader
     if len(several) != 1:
-        raise UserError(f"there are {len(several)} {what} loaders, not one; {PASS_LOADERS}")
+        raise UserError(f"there are {len(several)} {what} loaders; one is needed: {PASS_LOADERS}")
     return several[0]
 
 
 def _first(loader: Any) -> Any:
-    """The first of the validation loaders, if there is one."""
+    """The first validation loader, if there is one."""
     several = _several(loader)
     if several is None:
         return loader

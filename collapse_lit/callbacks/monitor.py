@@ -1,4 +1,4 @@
-"""What every monitor does: wait for its epoch, read the clean pass, log what it measured."""
+"""The base of all monitors: wait for the epoch, read the clean pass, measure and log."""
 
 import math
 import warnings
@@ -25,23 +25,23 @@ from collapse_lit.reading.batches import TakeApart
 class Monitor(L.Callback):
     """Base of the callbacks that measure features at the end of an epoch.
 
-    Works in any Lightning project: with any ``LightningModule`` and any data. Also measures in
-    ``Trainer.validate``. What can be checked is checked before the first training batch; what is
-    found wrong later is logged as nan with a warning, and training goes on.
+    A monitor works in any Lightning project, with any ``LightningModule`` and any data, and also in
+    ``Trainer.validate``. Most mistakes raise an error before the first training batch. A later
+    failure is logged as nan with a warning, and training continues.
 
     Args:
         layer, every_n_epochs, loaders, batch, name, report: As for
             :class:`~collapse_lit.callbacks.CollapseMonitor`.
 
     Attributes:
-        values: What the last measured epoch gave, in float64, by metric name.
-        measured_epoch: That epoch, or -1.
-        promised: Names of all that it is going to log.
-        splits: Features of the last measured epoch; empty once training goes on.
-        stands: What it measured last stands, and ``Trainer.validate`` measures nothing anew.
-        views: What it reads beside the images of a split, "train" or "test".
-        pictures: Arrays of the last measured epoch that figures are drawn from, the same on all
-            ranks.
+        values: Measures of the last measured epoch, in float64, by key.
+        measured_epoch: The last measured epoch, or -1.
+        promised: All keys that the monitor will log.
+        splits: Features of the last measured epoch; empty once training continues.
+        stands: Whether the last measurement stays valid, so that ``Trainer.validate`` measures
+            nothing.
+        views: Views that are read with the images, by split ("train" or "test").
+        pictures: Arrays of the last measured epoch for the figures, the same on all ranks.
     """
 
     shown_in_progress_bar: tuple[str, ...] = ()
@@ -77,47 +77,47 @@ class Monitor(L.Callback):
         self._told: set[str] = set()
 
     def keys(self, splits: Mapping[str, Features]) -> tuple[str, ...]:
-        """Names of all that :meth:`measure` gives for these splits, whether it can or not."""
+        """All keys that :meth:`measure` returns for these splits, even if their value is nan."""
         raise NotImplementedError
 
     def check(self, first: Mapping[str, Features]) -> None:
-        """See in the first batch of each split that what was asked can be measured.
+        """Check on the first batch of each split that the request can be measured.
 
         Raises:
-            UserError: It cannot; the message says what to pass.
+            UserError: It cannot be measured; the message says what to pass.
         """
 
     def measure(self, splits: dict[str, Features], group: Group) -> dict[str, float]:
-        """Measure the splits ("train" and "test", where they are); the same on every rank.
+        """Measure the available splits ("train", "test"); the result is the same on every rank.
 
         Raises:
-            ValueError: These features allow no measurement now; on every rank or on none.
+            ValueError: These features cannot be measured; raised on every rank or on none.
         """
         raise NotImplementedError
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        """See that no other monitor logs under the same keys; come after averaged weights.
+        """Check that no other monitor logs the same keys, and run after weights are averaged.
 
         Raises:
-            UserError: One does.
+            UserError: Another monitor logs the same keys.
         """
         alike = [m for m in monitors_of(trainer) if type(m) is type(self) and m.name == self.name]
         if len(alike) > 1:
             raise UserError(
-                f"{len(alike)} monitors of type {type(self).__name__} would log under the same "
-                "keys; give all but one a name=, which is put before its keys"
+                f"{len(alike)} monitors of type {type(self).__name__} would log the same keys; "
+                "give all but one a name=, which becomes a prefix of the keys"
             )
         let_average_before(trainer, monitors_of(trainer)[0])
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Try everything on the first batch of each split, before the first one is trained on.
+        """Try a measurement on the first batch of each split, before any training.
 
         Raises:
-            UserError: What was asked cannot be measured.
+            UserError: The request cannot be measured.
         """
         self._rehearse(trainer, pl_module)
         check_watchers(trainer, self.promised, self.every_n_epochs)
-        for key in self.promised:  # until an epoch is measured, a monitored key is nan
+        for key in self.promised:  # a monitored key is nan until an epoch is measured
             trainer.callback_metrics.setdefault(key, torch.tensor(math.nan))
         if self.report is not None and trainer.is_global_zero:
             self.report.start(trainer.current_epoch)
@@ -130,35 +130,37 @@ class Monitor(L.Callback):
     def on_train_batch_start(
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Free the features of the last pass: training needs the memory."""
+        """Free the features of the last pass, because training needs the memory."""
         self._has_trained = True
         self.splits = {}
         forget_features(trainer)
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Measure every ``every_n_epochs`` epochs, and after the last one where that is known."""
+        """Measure every ``every_n_epochs`` epochs, and the last epoch if it is known to be the
+        last.
+        """
         if self.is_due(trainer):
             self._run(trainer, pl_module)
             due = [monitor for monitor in monitors_of(trainer) if monitor.is_due(trainer)]
             keep_reports(trainer, monitors_of(trainer), self.measured_epoch, draw=self is due[-1])
 
     def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Measure in ``Trainer.validate``; within training the end of the epoch is the place."""
+        """Measure in ``Trainer.validate``; in training, the end of the epoch measures instead."""
         if trainer.state.fn == "validate" and not self.stands:
             self._run(trainer, pl_module)
 
     def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Measure what training leaves, unless the last epoch's measurement was of that.
+        """Measure the final network, unless the last measurement already did.
 
-        Training may end after an epoch that nobody knew to be the last one, as by early stopping.
-        A callback may change the weights at its end, as by averaging them.
+        Training may end unexpectedly, for example by early stopping. A callback may also change the
+        weights at the end, for example by averaging them.
         """
         if not self._has_trained:
             return
         self._has_trained = False
         epoch = trainer.current_epoch - 1
         weights = kept_fingerprint(trainer, pl_module, measuring_group(trainer))
-        # "": the last epoch could not be measured, and would not be now
+        # "": the last epoch could not be measured, and another try would also fail
         other = self.measured_epoch != epoch or self._measured_weights not in ("", weights)
         flag = torch.tensor([other], dtype=torch.int64, device=trainer.strategy.root_device)
         if int(max_over_ranks(flag, measuring_group(trainer))):
@@ -171,16 +173,16 @@ class Monitor(L.Callback):
     def on_exception(
         self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException
     ) -> None:
-        """Draw what there is of a training that was broken off."""
+        """Draw the results so far if training fails."""
         if self is monitors_of(trainer)[-1]:
             draw_reports(trainer, monitors_of(trainer))
 
     def is_due(self, trainer: L.Trainer) -> bool:
-        """Whether it measures at the end of this epoch."""
+        """Whether to measure at the end of this epoch."""
         return (trainer.current_epoch + 1) % self.every_n_epochs == 0 or is_last_epoch(trainer)
 
     def _asked(self, trainer: L.Trainer) -> Asked:
-        """What all monitors that read at the same layer want to see, in one pass."""
+        """The joint request of all monitors that read the same layer."""
         everyone = monitors_of(trainer)
         also = sorted({path for monitor in everyone for path in monitor.layers})
         views = joined_views([monitor.views for monitor in everyone])
@@ -191,24 +193,25 @@ class Monitor(L.Callback):
             first, _ = clean_features(trainer, pl_module, self._asked(trainer), self, only=1)
         except UserError:
             raise
-        except Exception as error:  # of the user's own network or data
+        except Exception as error:  # raised by the user's network or data
             raise UserError(
-                f"{type(self).__name__} cannot call the network on its first batch, as "
-                f"network(inputs) with what batch= or the first item of a batch gives: {error!r}"
+                f"{type(self).__name__} cannot call the network on the first batch: "
+                f"network(inputs) failed with {error!r}; inputs are the first item of a batch, or "
+                "what batch= returns"
             ) from error
         self.check(first)
         self.promised = self._named(self.keys(first))
 
     def _run(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Measure, and log within Lightning's own hooks."""
+        """Measure, and log through Lightning."""
         self._measure(trainer, pl_module, trainer.current_epoch)
         shown = {self._name(key) for key in self.shown_in_progress_bar}
         for name, value in self.values.items():
-            # Every rank has the same value; Lightning would ask each time whether to reduce it.
+            # Every rank has the same value; without sync_dist, Lightning would warn.
             pl_module.log(name, value, prog_bar=name in shown, sync_dist=True, reduce_fx="max")
 
     def _measure(self, trainer: L.Trainer, pl_module: L.LightningModule, epoch: int) -> None:
-        """Take the pass and measure; what allows no measurement is nan, and training goes on."""
+        """Read the pass and measure. Measures that fail become nan, and training continues."""
         splits: dict[str, Features] = {}
         try:
             weights = ""
@@ -224,14 +227,14 @@ class Monitor(L.Callback):
         self.measured_epoch, self._measured_weights, self.splits = epoch, weights, splits
 
     def _log_after_training(self, trainer: L.Trainer) -> None:
-        """Log where Lightning's own hooks no longer do."""
+        """Log directly to the loggers, because Lightning's hooks have ended."""
         trainer.callback_metrics.update({k: torch.tensor(v) for k, v in self.values.items()})
         for logger in trainer.loggers:
             row = {**self.values, "epoch": self.measured_epoch}
             logger.log_metrics(row, step=max(trainer.global_step - 1, 0))
 
     def warn(self, sentence: str) -> None:
-        """Say once that something is logged as nan, and why."""
+        """Warn once that something is logged as nan, and why."""
         if sentence not in self._told:
             self._told.add(sentence)
             warnings.warn(f"{type(self).__name__}: {sentence}; logging nan", stacklevel=2)
@@ -244,6 +247,6 @@ class Monitor(L.Callback):
 
 
 def monitors_of(trainer: L.Trainer) -> list[Monitor]:
-    """The monitors among a trainer's callbacks, in their order."""
+    """The monitors among a trainer's callbacks, in order."""
     callbacks: list[L.Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set by a helper
     return [callback for callback in callbacks if isinstance(callback, Monitor)]

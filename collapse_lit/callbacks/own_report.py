@@ -1,4 +1,4 @@
-"""Something to look at in a project of one's own: figures, a page and a cluster for each sample."""
+"""A report for the user's own project: figures, a page and the cluster of each sample."""
 
 import io
 import time
@@ -32,20 +32,20 @@ from collapse_lit.tracking.run_directory import Row, RunDirectory
 from collapse_lit.tracking.tables import write_csv
 from collapse_lit.tracking.whole_files import write_json, write_whole
 
-# Drawing may take this share of a training's time; the end is always drawn.
+# Drawing may take this share of the training time; the last epoch is always drawn.
 SHARE_OF_TIME = 0.05
 OF_THE_END = ("features.npy", "labels.csv", "clusters.csv")
-LISTS = ("space", "acc_of_coarse")  # one entry a class: in the history only
+LISTS = ("space", "acc_of_coarse")  # lists with one entry per class; in the history only
 
 
 class OwnReport:
-    """Keeps a folder with what the monitors measured; ``report.html`` in it is the page.
+    """Writes the monitors' results to a folder; ``report.html`` is its page.
 
-    A training that starts from its first epoch replaces what is in the folder; one that goes on
-    from a checkpoint goes on in it. A picture that fails is a warning, once.
+    Training from the first epoch replaces the folder's contents. Training resumed from a checkpoint
+    continues them. A figure that fails causes one warning.
 
     Args:
-        folder: Where everything goes.
+        folder: The folder of the report.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -54,10 +54,10 @@ class OwnReport:
         self._warned = False
 
     def start(self, epoch: int) -> None:
-        """Make the folder, and forget what lies beyond the epoch that is to come.
+        """Make the folder, and drop results from the coming epoch on.
 
         Raises:
-            UserError: It cannot be written to, or holds a run of ``collapse-lit fit``.
+            UserError: The folder cannot be written to, or it holds a run of ``collapse-lit fit``.
         """
         if self.run.config.exists() or self.run.identity.exists():
             raise UserError(
@@ -83,7 +83,7 @@ class OwnReport:
         self.started, self.drawing = time.monotonic(), 0.0
 
     def keep(self, epoch: int, values: Mapping[str, float], pictures: Mapping[str, Any]) -> None:
-        """Keep what one epoch gave, in place of what was known of it."""
+        """Write the results of one epoch, and replace earlier results of the same epoch."""
         row: Row = {"epoch": epoch, **values}
         row |= {f"recovery/{key}": pictures[key] for key in LISTS if key in pictures}
         self.run.forget_history_after(epoch - 1)
@@ -93,7 +93,7 @@ class OwnReport:
         write_json(self.run.summary, {**rows[-1], "selected": select_epoch(rows)})
 
     def keep_thumbnails(self, index: Sequence[int], loader: Any, how: TakeApart | None) -> None:
-        """Keep small pictures of the samples in the scatter, once, where the data have any."""
+        """Write thumbnails of the samples in the scatter plot once, if the data have pictures."""
         if not self.run.thumbnails.exists():
             sprite = make_sprite(index, pictures_of(loader, index, how))
             if sprite is not None:
@@ -101,7 +101,7 @@ class OwnReport:
 
     @contextmanager
     def failing_is_a_warning(self) -> Iterator[None]:
-        """Go on, and say once what could not be written: no page is worth a training."""
+        """Turn a failed write into one warning: a report must not stop training."""
         try:
             yield
         except Exception as error:
@@ -110,9 +110,9 @@ class OwnReport:
             self._warned = True
 
     def draw(self, trainer: L.Trainer, step: int, *, at_the_end: bool = False) -> None:
-        """Draw figures and page, as often as the time allows, and show them in the loggers."""
+        """Draw figures and page within the time limit, and send them to the loggers."""
         spent = time.monotonic() - self.started
-        if not self.run.read_history():  # a start that was refused, or broken off at once
+        if not self.run.read_history():  # the start failed before anything was measured
             return
         if not at_the_end and self.drawing > SHARE_OF_TIME * spent:
             return
@@ -130,13 +130,13 @@ class OwnReport:
         loader: Any,
         group: Group,
     ) -> None:
-        """Write features and clusters as files, to go on with by ``collapse-lit discover``.
+        """Write features and clusters as files for ``collapse-lit discover``.
 
         Args:
-            train: Training features that this rank holds, of the last epoch.
-            found: Their clusters, if they were clustered.
-            loader: Where the samples come from, for the names of labels and files.
-            group: The ranks.
+            train: This rank's training features of the last epoch.
+            found: The clusters of the training features, or None.
+            loader: Loader of the samples, for the names of labels and files.
+            group: Process group of the ranks.
         """
         if train is None:
             return
@@ -180,13 +180,13 @@ class OwnReport:
                 ((i, n, int(c), f"{p:.4f}", f"{m:.4f}") for i, n, (c, p, m) in rows),
             )
         rank_zero_info(
-            f"what was measured is in {self.run.report}; to look at the clusters and name them:\n"
+            f"report: {self.run.report}; to look at the clusters and name them, run\n"
             f"  {discover_command(self.run.path)}"
         )
 
 
 def keep_reports(trainer: L.Trainer, monitors: Sequence[Any], epoch: int, *, draw: bool) -> None:
-    """Keep in the monitors' folders what all of them know of an epoch."""
+    """Write all monitors' results of an epoch to their report folders."""
     reports = _reports_of(monitors)
     if not reports or not trainer.is_global_zero:
         return
@@ -209,7 +209,7 @@ def keep_reports(trainer: L.Trainer, monitors: Sequence[Any], epoch: int, *, dra
 
 
 def finish_reports(trainer: L.Trainer, monitors: Sequence[Any]) -> None:
-    """Write features and clusters of the last epoch, and draw; together on all ranks."""
+    """Write features and clusters of the last epoch, and draw; all ranks must call this."""
     found = [getattr(monitor, "recovery", None) for monitor in monitors]
     clustered = next((i for i, recovery in enumerate(found) if recovery is not None), 0)
     for report in _reports_of(monitors):
@@ -219,13 +219,13 @@ def finish_reports(trainer: L.Trainer, monitors: Sequence[Any]) -> None:
 
 
 def draw_reports(trainer: L.Trainer, monitors: Sequence[Any]) -> None:
-    """Draw what there is."""
+    """Draw the results so far."""
     for report in _reports_of(monitors) if trainer.is_global_zero else []:
         report.draw(trainer, trainer.global_step, at_the_end=True)
 
 
 def _reports_of(monitors: Sequence[Any]) -> list[OwnReport]:
-    """The reports that monitors keep, one a folder."""
+    """The monitors' reports, one per folder."""
     reports = [monitor.report for monitor in monitors if monitor.report is not None]
     return list({report.run.path: report for report in reports}.values())
 
@@ -239,7 +239,7 @@ def _joined(columns: Sequence[Tensor]) -> Tensor:
 
 
 def _show(logger: Any, figures: Sequence[Path], page: Path, step: int) -> None:
-    """Show figures where a logger has a place for them, and the page in W&B."""
+    """Send figures to loggers that support them, and the page to W&B."""
     show_figures(logger, {f"figures/{path.stem}": path for path in figures}, step)
     if isinstance(logger, WandbLogger):
         import wandb

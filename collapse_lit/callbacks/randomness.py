@@ -1,4 +1,4 @@
-"""What a pass over the data draws, training does not miss."""
+"""Keep the random numbers of training unchanged by a pass over the data."""
 
 import random
 from collections.abc import Callable, Iterator
@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from lightning.pytorch.utilities.seed import isolate_rng
 
-# Where loaders, samplers and data sets keep what else may draw.
+# Attributes in which loaders, samplers and data sets keep parts that may draw.
 PARTS = (
     *("dataset", "datasets", "data_source", "sampler", "batch_sampler", "_sampler"),
     *("transform", "transforms", "target_transform"),
@@ -19,10 +19,10 @@ DEEPEST = 6
 
 @contextmanager
 def kept_randomness(*owners: Any) -> Iterator[None]:
-    """Leave random numbers as they are: the global ones, and generators that the owners hold.
+    """Restore the global random states, and those of generators that the owners hold.
 
     Args:
-        owners: Loaders; looked into for their samplers, data sets and transforms.
+        owners: Loaders, which are searched for samplers, data sets and transforms.
     """
     restores = [restore for owner in owners for restore in _restores(owner, DEEPEST, set())]
     with isolate_rng():
@@ -34,7 +34,7 @@ def kept_randomness(*owners: Any) -> Iterator[None]:
 
 
 def _restores(owner: Any, depth: int, seen: set[int]) -> Iterator[Callable[[], Any]]:
-    """For each generator that an object or its parts hold, what puts its state back."""
+    """A function that restores the state, for each generator in an object or its parts."""
     if depth == 0 or id(owner) in seen:
         return
     seen.add(id(owner))
@@ -51,7 +51,7 @@ def _restores(owner: Any, depth: int, seen: set[int]) -> Iterator[Callable[[], A
 
 
 def _restore(generator: Any) -> Callable[[], Any] | None:
-    """What puts the state of a generator back; None for anything else."""
+    """A function that restores the state of a generator; None for other objects."""
     if isinstance(generator, torch.Generator):
         state = generator.get_state()
         return lambda: generator.set_state(state)

@@ -1,4 +1,4 @@
-"""How well the hidden fine classes can be recovered, epoch by epoch."""
+"""Recovery of the hidden fine classes, epoch by epoch."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -29,7 +29,7 @@ from collapse_lit.measure.recovery.spaces import spaces_to_try
 from collapse_lit.metrics import DISTINCT, HEADLINE, SEPARATION, SILHOUETTE, STABILITY
 from collapse_lit.reading.batches import TakeApart
 
-# Samples in the scatter picture of all coarse classes together: enough to see, cheap to keep.
+# Samples in the scatter plot over all coarse classes: enough to see, cheap to keep.
 POINTS_IN_PICTURE = 2000
 
 LABEL_FREE = ("separation", "stability", "silhouette", "distinct")
@@ -40,30 +40,30 @@ SCORES_ON_TEST = ("clp_test", "clp_test_inside", "probe_test", "floor", "floor_s
 class RecoveryMonitor(Monitor):
     """Clusters the features inside each coarse class and scores the clusters as fine classes.
 
-    The clustering sees coarse labels alone. With fine labels in the data it is scored on them
-    (``recovery/acc``, ``recovery/clp_test`` and the rest, with floor and ceiling); without, the
-    label-free ``recovery/separation``, ``recovery/stability``, ``recovery/silhouette`` and
-    ``recovery/distinct`` remain.
+    The clustering uses coarse labels only. Fine labels in the data are used for scores only:
+    ``recovery/acc``, ``recovery/clp_test`` and others, with floor and ceiling. Four scores need no
+    fine labels: ``recovery/separation``, ``recovery/stability``, ``recovery/silhouette`` and
+    ``recovery/distinct``.
 
     Args:
         layer: Path of the module whose input is the feature: the last linear layer.
-        every_n_epochs: Measure every that many epochs; the last epoch is always measured.
+        every_n_epochs: Number of epochs between measurements. The last epoch is always measured.
         k: Clusters in each coarse class: "given" (its number of fine classes), one number for all,
-            a list with one number a coarse class, or "auto" (estimated; 1 is possible). None in a
+            a list with one number per coarse class, or "auto" (estimated; 1 is possible). None in a
             list estimates the number of that class.
-        mirror: Cluster the mean of the features of an image and of its mirror image: less noise,
-            for a second pass. Probes learn from both, each a sample of its own, and are asked about
-            the mean. For networks trained on images mirrored at random; what
-            :class:`CollapseMonitor` measures are the features as they are.
-        shift: Ask probes about the mean over a test image and the same a pixel aside, both ways
-            along the diagonal. For networks trained on random crops.
+        mirror: Cluster the mean of the features of an image and of its mirror image. This reduces
+            noise and costs a second pass. Probes are trained on both images as separate samples,
+            and tested on the mean. Use it for networks trained with random mirroring.
+            :class:`CollapseMonitor` measures the unmirrored images in any case.
+        shift: Test probes on the mean over a test image and two copies shifted by one pixel along
+            the diagonal. Use it for networks trained with random crops.
         seed: Seed of the clusterings and of the random floor.
         loaders: As for :class:`CollapseMonitor`.
         batch: As for :class:`CollapseMonitor`.
         name: As for :class:`CollapseMonitor`.
         report: As for :class:`CollapseMonitor`.
         space: A space and clusterer for all classes, such as "white32/gmm" or "raw/kmeans"; "auto"
-            or None to choose without labels.
+            or None chooses without labels.
     """
 
     shown_in_progress_bar = (HEADLINE,)
@@ -94,18 +94,18 @@ class RecoveryMonitor(Monitor):
         self.recovery: Recovery | None = None
 
     def keys(self, splits: Mapping[str, Features]) -> tuple[str, ...]:
-        """The label-free scores, and those that fine labels allow."""
+        """The label-free scores, and the scores that need fine labels if there are any."""
         fine = {split for split, features in splits.items() if features.fine is not None}
         scores = SCORES if "train" in fine else ()
         on_test = SCORES_ON_TEST if {"train", "test"} <= fine else ()
         return tuple(f"recovery/{key}" for key in (*LABEL_FREE, *scores, *on_test))
 
     def check(self, first: Mapping[str, Features]) -> None:
-        """See that there are training data, labels that fit the head, and what k asks for."""
+        """Check the training data, the labels against the head, and ``k``."""
         if "train" not in first:
             raise UserError(
-                "RecoveryMonitor clusters the training features, and there are no training data: "
-                "pass loaders=lambda: {'train': …, 'test': …}, or leave the monitor out"
+                "RecoveryMonitor needs training data to cluster, and there are none: pass "
+                "loaders=lambda: {'train': …, 'test': …}, or remove the monitor"
             )
         check_labels(first)
         if self.k == "given" and first["train"].fine is None:
@@ -161,7 +161,7 @@ class RecoveryMonitor(Monitor):
         return values
 
     def _tell(self, found: Recovery) -> None:
-        """Say what a reader should know of odd clusters, once for each coarse class."""
+        """Report unusual clusters, once for each coarse class."""
         for sentence in found.warnings:
             about = sentence.split(":")[0]
             if about not in self._told:
@@ -169,10 +169,10 @@ class RecoveryMonitor(Monitor):
                 rank_zero_info(f"recovery at this epoch: {sentence}")
 
     def _clusters_wanted(self, train: Features, classes: Classes, group: Group) -> list[int | None]:
-        """Clusters in each class measured: as many as it has samples where more were asked for.
+        """Clusters in each measured class, capped at its number of samples.
 
         Raises:
-            UserError: No number of them is known, or not one for each class.
+            UserError: The numbers are unknown, or there is not one for each class.
         """
         wanted = clusters_wanted(self.k, train, classes, group)
         sizes = class_sizes(train.coarse, classes.count, group)
@@ -182,28 +182,28 @@ class RecoveryMonitor(Monitor):
             small = [f"class {int(classes.labels[c])} has {sizes[c]}" for c in fewer]
             rank_zero_warn(
                 f"recovery.k asks for more clusters than there are samples ({', '.join(small)}): "
-                "each sample is a cluster of its own there, and no score says anything"
+                "each sample becomes its own cluster there, and the scores are meaningless"
             )
         return numbers
 
 
 def labelled(features: Features) -> LabelledFeatures | None:
-    """A split for its scores; None without fine labels."""
+    """The split with its fine labels; None without fine labels."""
     if features.fine is None:
         return None
     return LabelledFeatures(features.features, features.coarse, features.fine, features.index)
 
 
 def scatter_points(train: Features, found: Recovery, group: Group) -> dict[str, np.ndarray]:
-    """A sample of the training set in the plane of its coarse class's chosen space.
+    """A subset of the training set, each sample in the plane of its coarse class's chosen space.
 
     Returns:
-        ``xy`` (n, 2), ``coarse``, ``cluster``, ``fine`` (-1 without fine labels), ``index``: the
-        same samples on every rank, whichever holds them, and at every epoch.
+        ``xy`` (n, 2), ``coarse``, ``cluster``, ``fine`` (-1 without fine labels), ``index``. The
+        samples are the same on every rank and at every epoch.
     """
     total = sum_over_ranks(train.index.new_tensor([len(train.index)]), group)
     stride = max(1, -(-int(total) // POINTS_IN_PICTURE))
-    # Samples are often sorted by class: a multiplicative hash picks evenly from all of them.
+    # Samples are often sorted by class; a multiplicative hash picks evenly from all classes.
     kept = (train.index * 2654435761 % 2**32) % stride == 0
     fine = torch.full_like(train.coarse, -1) if train.fine is None else train.fine
     mine = {

@@ -1,4 +1,4 @@
-"""What a sample of anybody's data set looks like, and what its classes are called."""
+"""Pictures of the samples of any data set, and the names of its classes."""
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,10 +17,10 @@ from collapse_lit.reading.batches import INPUT_KEYS, TakeApart, take_apart
 def pictures_of(
     loader: Any, index: Sequence[int], how: TakeApart | None = None
 ) -> Iterator[Image.Image | None]:
-    """A picture of each sample, by its position in the data set of a loader; None without one.
+    """A picture of each sample, by its position in the loader's data set; None without pictures.
 
-    Where a sample itself does not tell which part of it is the image, a batch of it does, taken
-    apart as the monitors do.
+    If a sample does not show which part is the image, a batch of that sample is split as the
+    monitors do.
     """
     dataset = getattr(loader, "dataset", None)
     known = isinstance(loader, DataLoader) and not isinstance(dataset, IterableDataset)
@@ -29,16 +29,16 @@ def pictures_of(
             sample = dataset[int(row)] if known and dataset is not None else None
             found = picture(sample)
             if found is None and sample is not None and loader.collate_fn is not None:
-                with contextlib.suppress(Exception):  # no picture is better than no page
+                with contextlib.suppress(Exception):  # a missing picture must not prevent the page
                     batch = take_apart(loader.collate_fn([sample]), how)
                     found = picture([*batch.args, *batch.kwargs.values()][0][:1])
             yield found
 
 
 def paths_of(loader: Any, index: Sequence[int]) -> list[str] | None:
-    """The file of each sample, where the data set or the one that it is a subset of has files.
+    """The file of each sample, if the data set, or the set that it is a subset of, has files.
 
-    That is what torchvision's ``ImageFolder`` has as ``samples``.
+    torchvision's ``ImageFolder`` lists them as ``samples``.
     """
     dataset: Any = getattr(loader, "dataset", None)
     rows = [int(row) for row in index]
@@ -54,10 +54,9 @@ def paths_of(loader: Any, index: Sequence[int]) -> list[str] | None:
 
 
 def picture(sample: Any) -> Image.Image | None:
-    """The image in a sample ``(image, label, …)`` or a dictionary; None where there is none.
+    """The image in a sample ``(image, label, …)`` or a dictionary; None without an image.
 
-    Floating-point pixels are stretched from the smallest to the largest, since nothing tells how
-    they were normalised.
+    Floating-point pixels are stretched to the full range, because their normalisation is unknown.
     """
     if isinstance(sample, Mapping):
         named = [value for key, value in sample.items() if str(key).lower() in INPUT_KEYS]
@@ -83,7 +82,7 @@ def picture(sample: Any) -> Image.Image | None:
 
 
 def class_names_of(loader: Any) -> list[str]:
-    """Names of the labels, where the data set or the one that it is a subset of has ``classes``."""
+    """Names of the labels, if the data set, or the set that it is a subset of, has ``classes``."""
     dataset = getattr(loader, "dataset", None)
     for _ in range(5):  # subsets of subsets
         classes = getattr(dataset, "classes", None)

@@ -1,4 +1,4 @@
-"""A rank's share of somebody's loader: each sample once, in one order, over all ranks."""
+"""A rank's share of any loader: each sample once over all ranks, in a fixed order."""
 
 import contextlib
 import copy
@@ -29,15 +29,15 @@ from collapse_lit.errors import UserError
 
 @dataclass(frozen=True)
 class Share:
-    """What one rank reads of a loader.
+    """The part of a loader that one rank reads.
 
     Attributes:
-        batches: To iterate over once.
-        positions: (n,) int64 positions in the data set, in the order of the batches; None where
-            only the batches can tell, or nothing can: streams, loaders of another make, batches
-            that the data set makes.
-        counts: Whether the samples count. A rank without samples reads one all the same, to know
-            what a sample looks like.
+        batches: The batches, to iterate over once.
+        positions: (n,) int64 positions in the data set, in the order of the batches. None if
+            unknown, as for streams, other loader classes, and data sets that make their own
+            batches.
+        counts: Whether the samples count. A rank without samples still reads one, to learn its
+            shape.
     """
 
     batches: Iterable[Any]
@@ -46,17 +46,17 @@ class Share:
 
 
 def share_of(loader: Iterable[Any], rank: int, world_size: int) -> Share | None:
-    """This rank's share of a loader's samples, each once; None where there are no samples at all.
+    """This rank's share of a loader's samples, each once; None if there are no samples.
 
-    A shuffled loader is read from front to back, so that samples come in the same order at each
-    epoch. What chooses samples stays, such as the subset or the weights of a sampler. So does what
-    makes a batch of them: workers and their start, and the collate function.
+    A shuffled loader is read in order, so that the order is the same at each epoch. The choice of
+    samples is kept, such as the subset or the weights of a sampler. The workers, their
+    initialisation and the collate function are kept too.
 
     Raises:
-        UserError: The samples cannot be shared out over several ranks.
+        UserError: The samples cannot be shared among several ranks.
     """
     if not isinstance(loader, DataLoader) or isinstance(loader.dataset, IterableDataset):
-        return Share(loader)  # others, such as our own, share themselves out
+        return Share(loader)  # other loaders, such as ours, shard themselves
     if type(loader).__iter__ is not DataLoader.__iter__:
         _refuse_to_share(loader, world_size)
         return Share(loader)
@@ -78,7 +78,8 @@ def share_of(loader: Iterable[Any], rank: int, world_size: int) -> Share | None:
     shared: DataLoader = DataLoader(loader.dataset, batch_size=size, sampler=mine, **options)
     if size is None:
         return Share(shared, counts=counts)
-    drawn_again = len(set(chosen)) < len(chosen)  # by weights: number the draws, not the samples
+    # Drawn by weights: number the draws, not the samples.
+    drawn_again = len(set(chosen)) < len(chosen)
     numbers = range(len(chosen))[rank::world_size] if drawn_again and counts else mine
     return Share(shared, torch.tensor(numbers, dtype=torch.int64), counts)
 
@@ -86,13 +87,13 @@ def share_of(loader: Iterable[Any], rank: int, world_size: int) -> Share | None:
 def _refuse_to_share(owner: Any, world_size: int) -> None:
     if world_size > 1:
         raise UserError(
-            f"a {type(owner).__name__} cannot be shared out over {world_size} processes; "
+            f"a {type(owner).__name__} cannot be shared among {world_size} processes; "
             f"{PASS_LOADERS}"
         )
 
 
 def _options(loader: DataLoader) -> dict[str, Any]:
-    """What else of a loader makes its batches."""
+    """The loader's other options that affect its batches."""
     options = {
         "num_workers": loader.num_workers,
         "collate_fn": loader.collate_fn,
@@ -106,9 +107,9 @@ def _options(loader: DataLoader) -> dict[str, Any]:
 
 
 def _positions(sampler: Any) -> list[int]:
-    """Which samples of the data set a sampler chooses, sorted; the same on every rank."""
+    """The samples that a sampler chooses, sorted; the same on every rank."""
     if type(sampler).__iter__ in (DistributedSampler.__iter__, DistributedSamplerWrapper.__iter__):
-        wrapped = getattr(sampler.dataset, "_sampler", None)  # by Lightning, around another one
+        wrapped = getattr(sampler.dataset, "_sampler", None)  # Lightning wraps another sampler
         return list(range(len(sampler.dataset))) if wrapped is None else _positions(wrapped)
     if type(sampler) is SequentialSampler:
         return list(range(len(sampler.data_source)))
@@ -126,22 +127,23 @@ def _positions(sampler: Any) -> list[int]:
         dist.all_gather_object(draws, draws[0])
     if all(draw == draws[0] for draw in draws):
         return sorted(draws[0])
-    # A sampler that shares its samples out by rank; what it pads with is drawn twice.
+    # A sampler that shards its samples by rank; its padding draws samples twice.
     joined = [i for draw in draws for i in draw]
     repeats = any(len(set(draw)) < len(draw) for draw in draws)
     return sorted(joined if repeats else set(joined))
 
 
 def _drawn(sampler: Any) -> list[Any]:
-    """One draw of a copy of a sampler, the same at each epoch.
+    """One draw from a copy of a sampler, the same at each epoch.
 
     Raises:
-        UserError: It never ends.
+        UserError: The sampler never ends.
     """
     if not hasattr(sampler, "__len__"):
         raise UserError(f"the sampler {type(sampler).__name__} has no length; {PASS_LOADERS}")
     data = [getattr(sampler, name, None) for name in ("data_source", "dataset")]
-    with contextlib.suppress(Exception):  # else its own state is what kept_randomness puts back
+    # Otherwise kept_randomness restores the state of the sampler itself.
+    with contextlib.suppress(Exception):
         sampler = copy.deepcopy(sampler, {id(one): one for one in data})
     for owner in (sampler, getattr(sampler, "sampler", None)):
         generator = getattr(owner, "generator", None)

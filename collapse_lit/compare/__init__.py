@@ -1,1 +1,1 @@
-"""Several runs side by side: a run and its controls, a grid of runs."""
+"""Compare several runs: a run with its controls, or a grid of runs."""

@@ -1,4 +1,4 @@
-"""Runs that belong together: one configuration, a few options changed from cell to cell."""
+"""Runs to compare: one configuration with a few options that change from cell to cell."""
 
 import argparse
 import signal
@@ -16,11 +16,11 @@ from collapse_lit.errors import EXIT_INTERRUPTED, EXIT_MISTAKE, EXIT_STOPPED, Us
 
 @dataclass(frozen=True)
 class Cell:
-    """What is done differently in one run, and nothing else.
+    """The options that one run changes.
 
     Attributes:
-        meaning: What it is, for the reader of the table.
-        overrides: Options of ``collapse-lit fit`` that make a configuration this cell.
+        meaning: Description for the reader of the table.
+        overrides: Options of ``collapse-lit fit`` that turn the configuration into this cell.
     """
 
     meaning: str
@@ -30,14 +30,14 @@ class Cell:
 def run_cells(
     cells: Mapping[str, Cell], run_dir: Path, options: Sequence[str], console: Console
 ) -> None:
-    """Run or continue each cell in ``run_dir`` / its name; finished ones are left as they are.
+    """Run or continue each cell in ``run_dir`` / its name, and skip finished cells.
 
-    Each is a process of its own, so that it starts as a run alone would, on any number of devices.
-    A cell that fails does not keep the others from running.
+    Each cell runs in its own process, so it starts like a single run, on any number of devices. If
+    a cell fails, the other cells still run.
 
     Raises:
-        SystemExit: Cells failed, after their own messages. At once where the next one would end
-            alike: after a user's mistake, or when the run was asked to stop.
+        SystemExit: Cells failed, after printing their own messages. A user's mistake or a request
+            to stop exits at once, because the next cell would end in the same way.
     """
     failed = {}
     for name, cell in cells.items():
@@ -55,9 +55,9 @@ def run_cells(
 
 @contextmanager
 def _left_to_the_cell(number: signal.Signals) -> Iterator[None]:
-    """Let a signal end the cell, which it reaches as well, and this process by the cell's code.
+    """Leave a signal to the cell, which also receives it, and exit with the cell's code.
 
-    Python would kill a cell that has not ended a quarter of a second after Ctrl-C.
+    Python would kill the cell a quarter of a second after Ctrl-C.
     """
     before = signal.signal(number, lambda *_: None)
     try:
@@ -67,7 +67,7 @@ def _left_to_the_cell(number: signal.Signals) -> Iterator[None]:
 
 
 def fit_command(name: str, cell: Cell, run_dir: Path, options: Sequence[str]) -> list[str]:
-    """The command that runs or continues one cell: the user's options, then the cell's."""
+    """The command that runs or continues one cell: the user's options, then the cell's options."""
     fit = [sys.executable, "-m", "collapse_lit", "fit"]
     return [*fit, *options, f"--run_dir={run_dir / name}", *cell.overrides]
 
@@ -75,18 +75,24 @@ def fit_command(name: str, cell: Cell, run_dir: Path, options: Sequence[str]) ->
 def parse_options(
     parser: argparse.ArgumentParser, arguments: Sequence[str]
 ) -> tuple[argparse.Namespace, list[str]]:
-    """What ``parser`` knows, with a ``run_dir`` in it, and the rest: options of ``fit``.
+    """The options that ``parser`` knows, including ``run_dir``, and the remaining options of
+    ``fit``.
 
     Raises:
-        UserError: ``--run_dir`` is missing, or an option of the parser's is not as it should be.
+        UserError: ``--run_dir`` is missing, or an option of the parser is invalid.
     """
     parser.allow_abbrev, parser.exit_on_error = False, False
     command = parser.prog.split()[-1]
-    parser.add_argument("--run_dir", type=Path, help=f"such as runs/quickstart-{command}")
+    parser.add_argument(
+        "--run_dir", type=Path, help=f"directory of the runs, such as runs/quickstart-{command}"
+    )
     try:
         asked, options = parser.parse_known_args(arguments)
     except argparse.ArgumentError as error:
         raise UserError(f"{error} ({parser.prog} --help)") from error
     if asked.run_dir is None:
-        raise UserError(f"--run_dir: say where the runs go, such as runs/quickstart-{command}")
+        raise UserError(
+            "--run_dir is missing: give the directory of the runs, such as "
+            f"runs/quickstart-{command}"
+        )
     return asked, options

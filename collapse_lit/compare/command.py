@@ -1,4 +1,4 @@
-"""``collapse-lit report``: figures and page of a run, or the table and page of a grid, again."""
+"""``collapse-lit report``: rebuild the figures, tables and page of a run or a grid."""
 
 import argparse
 from collections.abc import Sequence
@@ -10,16 +10,18 @@ from collapse_lit.report import build_report
 
 
 def run_report(arguments: Sequence[str]) -> None:
-    """Rebuild what a run directory, or a grid's, shows.
+    """Rebuild the figures, tables and page of a run or a grid.
 
     Raises:
-        UserError: There is no run in it.
+        UserError: The directory holds no run.
     """
     parser = argparse.ArgumentParser(
         "collapse-lit report",
-        description="Rebuild figures and page of a run or of a grid.",
+        description="Rebuild the figures and page of a run or a grid.",
     )
-    parser.add_argument("run_dir", type=Path, help="such as runs/quickstart")
+    parser.add_argument(
+        "run_dir", type=Path, help="directory of the run or grid, such as runs/quickstart"
+    )
     run_dir = parser.parse_args(arguments).run_dir
     if (run_dir / SWEEP).exists():
         build_grid(run_dir, list(grid_cells(read_sweep(run_dir / SWEEP))))

@@ -1,4 +1,4 @@
-"""A run beside its controls: one table and one figure, from their summaries alone."""
+"""A run and its controls in one table and one figure, from their summaries alone."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -40,13 +40,13 @@ def _columns() -> Iterator[tuple[str, str]]:
 COLUMNS = dict(_columns())
 
 NOTE = """\
-Last epoch. *test acc*: of the network's own head on the classes it was trained on (shuffled: on the
-true coarse ones). *raw*: k-means on the raw features. *recovered, test*: the probe on clusters must
-name the fine class, and so the coarse one too. *inside*: the share of right answers among the test
-images that it puts into their true coarse class; *above chance*: the same with an even guess there
-at 0 and all right at 1. *train*: clusters matched to fine classes on the images they were found in,
-which lifts even random clusters above chance. Nothing is hidden from *fine*, and so there is
-nothing to recover.
+Values of the last epoch. *test acc* is the accuracy of the network's own head on the classes it was
+trained on; for *shuffled*, on the true coarse classes. *raw* is k-means on the raw features. For
+*recovered, test*, the probe on clusters must name the fine class, and so also the coarse class.
+*inside* is the share of right answers among the test images whose coarse class the probe gets
+right. *above chance* rescales it: 0 is a uniform guess inside the coarse class, 1 is all right.
+*train* matches clusters to fine classes on the training images themselves, so even random clusters
+score above chance. *fine* is trained on the fine labels, so it has nothing to recover.
 """
 
 
@@ -54,9 +54,9 @@ def build_controls(run_dir: Path, meanings: Mapping[str, str], console: Console)
     """Write ``controls.md``, ``controls.json`` and ``figures/controls.png``; print the table.
 
     Args:
-        run_dir: Where the controls' run directories are.
-        meanings: What each control is, by name, in the order of the rows.
-        console: Where the table is printed.
+        run_dir: Directory that holds the controls' run directories.
+        meanings: Description of each control by name, in the order of the rows.
+        console: Console to print the table on.
     """
     rows = read_controls(run_dir, list(meanings))
     write_json(run_dir / "controls.json", rows)
@@ -72,9 +72,9 @@ def read_controls(run_dir: Path, names: Sequence[str]) -> list[Row]:
     """The last epoch of each control that was run, by metric name.
 
     Returns:
-        Rows with ``control``, ``epoch`` and the keys of :data:`COLUMNS`, where ``above_chance`` is
-        (inside − chance) / (1 − chance). Where no coarse class has two fine ones, there is nothing
-        to recover: then the keys of recovery are None.
+        Rows with ``control``, ``epoch`` and the keys of :data:`COLUMNS`. ``above_chance`` is
+        (inside − chance) / (1 − chance). If no coarse class has two fine classes, nothing can be
+        recovered and the keys of recovery are None.
     """
     rows = []
     for name in names:
@@ -100,7 +100,7 @@ def in_markdown(rows: Sequence[Row]) -> str:
 
 
 def _in_terminal(rows: Sequence[Row]) -> Table:
-    """The rows turned by a quarter: a measure a line, so that all controls fit 80 columns."""
+    """The transposed table, one measure per line, so that all controls fit 80 columns."""
     values = [_values(row) for row in rows]
     lines = ([title, *line] for title, *line in zip(COLUMNS.values(), *values, strict=True))
     return terminal_table([row["control"] for row in rows], lines)
@@ -111,7 +111,7 @@ def _values(row: Row) -> list[str]:
 
 
 def controls_figure(rows: Sequence[Row]) -> Figure:
-    """One horizontal row a control: floor, raw k-means, recovered, ceiling."""
+    """One horizontal row per control: floor, raw k-means, recovered, ceiling."""
     figure = Figure(figsize=(8, 1.6 + 0.45 * len(rows)), layout="constrained")
     axes = figure.add_subplot()
     own = [row[TEST_ACCURACY] if row[HEADLINE] is None else None for row in rows]
@@ -133,5 +133,5 @@ def controls_figure(rows: Sequence[Row]) -> Figure:
     axes.set(xlabel="accuracy on fine labels", xlim=(0, 1.02), ylim=(len(rows) - 0.5, -0.5))
     axes.grid(axis="x", alpha=0.25)
     figure.legend(loc="outside lower center", ncols=2, fontsize=8)
-    axes.set_title("Fine classes recovered, beside the controls")
+    axes.set_title("Fine classes recovered by the run and its controls")
     return figure

@@ -1,4 +1,4 @@
-"""``collapse-lit grid``: every combination of a sweep's values, each a run of its own."""
+"""``collapse-lit grid``: one run for every combination of a sweep's values."""
 
 import argparse
 import itertools
@@ -27,11 +27,13 @@ def run_grid(arguments: Sequence[str]) -> None:
     """Run or continue the grid of the configuration in ``arguments``, then compare its cells.
 
     Raises:
-        UserError: An option is missing, or the sweep file is not one of lists of values.
-        SystemExit: Cells failed, after their own messages.
+        UserError: An option is missing, or the sweep file does not list values.
+        SystemExit: Cells failed, after printing their own messages.
     """
     parser = argparse.ArgumentParser("collapse-lit grid", description=DESCRIPTION)
-    parser.add_argument("--sweep", type=Path, default=PAPER_GRID, help="by default %(default)s")
+    parser.add_argument(
+        "--sweep", type=Path, default=PAPER_GRID, help="W&B sweep file (default: %(default)s)"
+    )
     asked, options = parse_options(parser, arguments)
     values = read_sweep(asked.sweep)
     cells = grid_cells(values)
@@ -44,7 +46,7 @@ def run_grid(arguments: Sequence[str]) -> None:
         name = list(cells)[int(index)]
         command = fit_command(name, cells[name], asked.run_dir, options)
         print(f"{name}: {shlex.join(command)}", flush=True)
-        os.execv(command[0], command)  # signals and exit code are the run's own
+        os.execv(command[0], command)  # the run itself then handles signals and sets the exit code
     try:
         run_cells(cells, asked.run_dir, options, Console())
     finally:
@@ -55,7 +57,7 @@ def read_sweep(path: Path) -> dict[str, list[Any]]:
     """The values of each option in a W&B sweep file.
 
     Raises:
-        UserError: There is no such file, or it has something else than lists of values.
+        UserError: The file is missing, or it does not list values.
     """
     try:
         parameters = yaml.safe_load(path.read_text())["parameters"]
@@ -64,8 +66,8 @@ def read_sweep(path: Path) -> dict[str, list[Any]]:
         raise UserError(f"--sweep: {path}: {error.strerror}") from error
     except (yaml.YAMLError, TypeError, KeyError, AttributeError) as error:
         raise UserError(
-            f"--sweep: {path} is no sweep over a grid: parameters: {{model.lr: {{values: [0.1, "
-            "0.01]}}} is what it needs"
+            f"--sweep: {path} must be a sweep over a grid, such as parameters: "
+            f"{{model.lr: {{values: [0.1, 0.01]}}}}"
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""``report.html`` of a grid: its table and heat maps, with a link to the page of each cell."""
+"""``report.html`` of a grid: its table and heat maps, with links to the cells' pages."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,10 +20,10 @@ def write_grid_page(
     """Write the page.
 
     Args:
-        run_dir: Where the cells' run directories are.
-        rows: What is known of the measured cells.
-        names: All cells; the second option runs through its values first.
-        axes: The values of each option; of two, heat maps are drawn.
+        run_dir: Directory that holds the cells' run directories.
+        rows: Results of the measured cells.
+        names: All cells; the second option varies fastest.
+        axes: The values of each option; heat maps are drawn for exactly two options.
     """
     links = {row["cell"]: _link(run_dir, row["cell"]) for row in rows}
     values = {
@@ -45,7 +45,7 @@ def write_grid_page(
 
 
 def _link(run_dir: Path, cell: str) -> str | None:
-    """Where the cell's own page is, seen from the grid's; None where there is none."""
+    """Link from the grid's page to the cell's page; None if the cell has no page."""
     return f"./{quote(cell)}/report.html" if RunDirectory(run_dir / cell).report.exists() else None
 
 
@@ -55,7 +55,7 @@ def _heat_maps(
     axes: Mapping[str, Sequence[Any]],
     links: Mapping[str, str | None],
 ) -> Any:
-    """A chart of each of :data:`CHARTED` that is known of a cell, with its title."""
+    """A chart with its title for each of :data:`CHARTED` that any cell has."""
     import plotly.graph_objects as go
 
     from collapse_lit.pages.charts import axis, chart, named_axis

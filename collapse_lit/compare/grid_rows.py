@@ -1,4 +1,4 @@
-"""The cells of a grid from their histories alone, each at its epoch chosen without fine labels."""
+"""The cells of a grid from their histories, each at its epoch chosen without fine labels."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,9 +11,9 @@ from collapse_lit.tracking.run_directory import Row, RunDirectory
 COLUMNS = {"epoch": "epoch", **columns("grid"), "score": "label-free score"}
 MARKS = {"chosen": "●", "best": "★"}
 NOTE = """\
-Each cell at the epoch chosen without fine labels. ● the cell chosen by the same rule, (separation +
-0.186) × stability × coarse accuracy on the test set; ★ the cell in which most is recovered there,
-which only fine labels can tell.
+Each cell is shown at the epoch chosen without fine labels. ● marks the cell that the same rule
+chooses: the largest (separation + 0.186) × stability × coarse test accuracy. ★ marks the cell with
+the highest recovery on the test set; finding it needs fine labels.
 """
 
 
@@ -22,7 +22,7 @@ def read_cells(run_dir: Path, names: Sequence[str]) -> list[Row]:
 
     Returns:
         Rows with ``cell``, the keys of :data:`COLUMNS` (None where there is no such measure), and
-        whether the cell is ``chosen`` and ``best``; one is each, where its measure is there.
+        the flags ``chosen`` and ``best``. Each flag marks one cell, if its measure exists.
     """
     rows = []
     for name in names:
@@ -46,10 +46,10 @@ def _comparable(history: Sequence[Row]) -> Row:
 
 
 def marks(row: Row) -> str:
-    """The marks of a cell, in one word."""
+    """The marks of a cell as one string."""
     return "".join(mark for key, mark in MARKS.items() if row[key])
 
 
 def texts(row: Row) -> list[str]:
-    """A cell's values, one for each of :data:`COLUMNS`."""
+    """A cell's values as text, one for each of :data:`COLUMNS`."""
     return [str(row[key]) if key == "epoch" else four_decimals(row[key]) for key in COLUMNS]

@@ -1,4 +1,4 @@
-"""The cells of a grid side by side: one table, one heat map, one page."""
+"""Compare the cells of a grid in one table, one heat map and one page."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,14 +20,14 @@ from collapse_lit.report.terminal import four_decimals
 from collapse_lit.tracking.run_directory import Row
 from collapse_lit.tracking.whole_files import write_json, write_whole
 
-SWEEP = "sweep.yaml"  # beside the cells: what the grid is of
+SWEEP = "sweep.yaml"  # the sweep file, beside the cells
 
 
 def build_grid(run_dir: Path, names: Sequence[str]) -> None:
     """Write ``grid.md``, ``grid.json``, ``figures/grid.png`` and ``report.html``; print the table.
 
     Args:
-        run_dir: Where the cells' run directories are, and the sweep's file.
+        run_dir: Directory that holds the cells' run directories and the sweep file.
         names: The cells in the order of the rows.
     """
     console, rows = Console(), read_cells(run_dir, names)
@@ -45,7 +45,7 @@ def build_grid(run_dir: Path, names: Sequence[str]) -> None:
     write_grid_page(run_dir, rows, names, axes)
     written.append("report.html")
     console.print(_in_terminal(rows))
-    console.print("● chosen without fine labels  ★ most recovered on test", highlight=False)
+    console.print("● chosen without fine labels  ★ highest recovery on test", highlight=False)
     if len(rows) < len(names):
         console.print(f"{len(rows)} of {len(names)} cells have been measured", highlight=False)
     for name in written:
@@ -58,7 +58,7 @@ def in_markdown(rows: Sequence[Row]) -> str:
 
 
 def _in_terminal(rows: Sequence[Row]) -> Table:
-    """The rows with the measures that decide."""
+    """The rows with the measures that matter for the choice."""
     shown = {key: COLUMNS[key] for key in (*(m.key for m in shown_in("grid in terminal")), "score")}
     lines = ([_marked(row), *(four_decimals(row[key]) for key in shown)] for row in rows)
     return terminal_table(list(shown.values()), lines, first="cell")
@@ -71,12 +71,12 @@ def _marked(row: Row) -> str:
 def grid_figure(
     rows: Sequence[Row], names: Sequence[str], axes: Mapping[str, Sequence[Any]]
 ) -> Figure:
-    """Recovered on the test set as a heat map over the two options of ``axes``, beside the
-    label-free score; both choices marked in both.
+    """Heat maps of the recovery on the test set and of the label-free score over the two options of
+    ``axes``; both heat maps mark both choices.
     """
     (down, downs), (across, acrosses) = axes.items()
     by_name = {row["cell"]: row for row in rows}
-    cells = [by_name.get(name) for name in names]  # the second option runs first
+    cells = [by_name.get(name) for name in names]  # the second option varies fastest
     figure = Figure(figsize=(9, 1.6 + 0.8 * len(downs)), layout="constrained")
     for plot, key in zip(figure.subplots(1, 2), (HEADLINE, "score"), strict=True):
         known = [np.nan if cell is None or cell[key] is None else cell[key] for cell in cells]
@@ -102,5 +102,5 @@ def grid_figure(
         plot.set_yticks(range(len(downs)), [str(value) for value in downs])
         plot.set(xlabel=across.split(".")[-1].replace("_", " "), ylabel=down.split(".")[-1])
         plot.set_title(COLUMNS[key])
-    figure.suptitle("● chosen without fine labels   ★ most recovered on test", fontsize=10)
+    figure.suptitle("● chosen without fine labels   ★ highest recovery on test", fontsize=10)
     return figure

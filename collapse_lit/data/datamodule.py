@@ -1,4 +1,4 @@
-"""The data module: fine labels stop here, training sees coarse ones only."""
+"""The data module: fine labels stop here; training sees only coarse labels."""
 
 from functools import cached_property
 from pathlib import Path
@@ -18,38 +18,38 @@ from collapse_lit.hierarchy import Hierarchy, make_hierarchy, split_classes, spl
 
 
 class CoarseDataModule(LightningDataModule):
-    """Images with coarse labels to train on, and with fine ones to measure by.
+    """Images with coarse labels for training and fine labels for measuring.
 
     Args:
-        source: where images come from: ``digits`` (inside scikit-learn, no download); ``CIFAR10``,
-            ``CIFAR100``, ``MNIST``, ``FashionMNIST`` or ``SVHN`` (torchvision's, downloaded once);
+        source: data set: ``digits`` (inside scikit-learn, no download); ``CIFAR10``, ``CIFAR100``,
+            ``MNIST``, ``FashionMNIST`` or ``SVHN`` (torchvision's, downloaded once);
             ``imagefolder`` (your own: root/train/CLASS/*.jpg and root/test/CLASS/*.jpg);
-            ``gaussian`` (a planted mixture of vectors); or a function of your own as
+            ``gaussian`` (a planted mixture of vectors); or your own function as
             ``package.function``, which takes ``root`` and returns
             :class:`collapse_lit.data.LabelledImages`.
-        root: folder of the files; ``digits`` and ``gaussian`` need none.
-        image_size: for ``imagefolder``: resize and centre-crop to this many pixels a side. Not
-            needed if all images have one size.
-        coarse: which fine classes are merged into one label: ``mod`` (class i mod num_coarse),
-            ``adjacent`` (blocks), ``random``, ``identity`` (none: ordinary training), ``cifar100``
-            (its own 20 superclasses), ``parents`` (the original classes, when ``split`` is used), a
-            mapping {coarse name: [fine names]}, or a .yaml file with such a mapping or a .csv file
-            with columns fine,coarse.
+        root: folder of the data files; not used by ``digits`` and ``gaussian``.
+        image_size: for ``imagefolder``: resize and centre-crop to this many pixels per side. Not
+            needed if all images have the same size.
+        coarse: how fine classes are merged into coarse classes: ``mod`` (class i mod num_coarse),
+            ``adjacent`` (blocks), ``random``, ``identity`` (not merged: ordinary training),
+            ``cifar100`` (its own 20 superclasses), ``parents`` (the original classes, when
+            ``split`` is used), a mapping {coarse name: [fine names]}, or a .yaml file with such a
+            mapping or a .csv file with columns fine,coarse.
         num_coarse: number of coarse classes for ``mod``, ``adjacent`` and ``random``.
-        split: split each class at random into this many fine classes first. With ``coarse:
-            parents`` the fine classes are pure chance, a null model: there is nothing to recover.
-            With ``coarse: identity`` it trains on labels finer than what the images show.
-        shuffle_coarse: permute the coarse labels at random over the training images while training,
-            a control: what is recovered then owes nothing to the labels. Measured is against the
-            true ones.
-        validation: so many training images are held out at random, and take the place of the test
-            set, which is not looked at: to choose recipe, epoch and views by.
-        batch_size: images in a training batch, on each device.
-        augment: ``none``, ``crop`` (shift by up to an eighth of the image), ``crop+flip`` (and
-            mirror left to right; not for digits) or ``crop+flip+cutout`` (and cover a square of a
-            quarter of the image's side with grey: for runs long enough to learn images by heart).
-        gaussian: the mixture that the source ``gaussian`` draws.
-        seed: seed of order, augmentation, random groups, random splits and the mixture.
+        split: first split each class at random into this many fine classes. With ``coarse:
+            parents`` the fine classes are random, so nothing can be recovered: a null model. With
+            ``coarse: identity`` the network is trained on these random fine labels.
+        shuffle_coarse: permute the coarse labels at random over the training images during
+            training. This is a control: the recovery then owes nothing to the labels. Measurements
+            use the true labels.
+        validation: number of training images held out at random. They replace the test set, which
+            stays unused. Choose recipe, epoch and views on them.
+        batch_size: images per training batch on each device.
+        augment: ``none``, ``crop`` (shift by up to an eighth of the image), ``crop+flip`` (also
+            mirror left to right; not for digits) or ``crop+flip+cutout`` (also cover a square of a
+            quarter of the side with grey; for runs long enough to memorise images).
+        gaussian: mixture drawn by the source ``gaussian``.
+        seed: seed of the order, augmentation, random groups, random splits and mixture.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class CoarseDataModule(LightningDataModule):
         self._options = SourceOptions(
             self.root, image_size, gaussian or GaussianMixture(), num_coarse, seed
         )
-        self.rows: dict[str, Tensor] = {}  # of the training set by split, where some are held out
+        self.rows: dict[str, Tensor] = {}  # rows of the training set by split, if some are held out
         self._placed: tuple[torch.device, tuple[Split, Split]] | None = None
 
     @property
@@ -99,7 +99,7 @@ class CoarseDataModule(LightningDataModule):
 
     @property
     def num_coarse(self) -> int:
-        """Number of coarse classes: what the classifier tells apart."""
+        """Number of coarse classes, which is the number of the classifier's outputs."""
         return self.hierarchy.num_coarse
 
     @property
@@ -108,20 +108,21 @@ class CoarseDataModule(LightningDataModule):
         return tuple(self.labelled.train.images.shape[1:])
 
     def setup(self, stage: str) -> None:
-        """Load the data before training starts, so that a mistake shows at once."""
+        """Load the data before training starts, to find mistakes early."""
         _ = self.hierarchy
 
     def sample_images(self, n: int) -> Tensor:
         """Up to n clean, normalised training images (n, C, H, W), evenly spaced, on the CPU.
 
-        The same on every rank, and without a label: for layers that start from statistics.
+        They are the same on every rank and carry no label. Layers use them to initialise from
+        statistics.
         """
         images = self.labelled.train.images
         some = images[:: max(len(images) // n, 1)][:n]
         return normaliser(self._statistics, self.image_shape, torch.device("cpu"))(some)
 
     def train_dataloader(self) -> TrainLoader:
-        """Augmented batches ``(images, coarse)``; a fine label never passes here."""
+        """Augmented batches ``(images, coarse)`` without fine labels."""
         rank, world_size, device = self._place()
         train, _ = self._on(device)
         n = len(train.labels)
@@ -147,7 +148,7 @@ class CoarseDataModule(LightningDataModule):
         }
 
     def _taught(self, fine: Tensor) -> Tensor:
-        """The coarse labels (N,) that training sees, on every rank the same."""
+        """The coarse labels (N,) for training, the same on every rank."""
         coarse = self.hierarchy.coarse(fine)
         if not self.shuffle_coarse:
             return coarse
@@ -157,7 +158,7 @@ class CoarseDataModule(LightningDataModule):
     @cached_property
     def _loaded(self) -> tuple[LabelledImages, Hierarchy]:
         known = find_source(self.source).names(self._options)
-        if known is not None:  # a mistake in the label map shows before images are decoded
+        if known is not None:  # find mistakes in the label map before decoding images
             self._group(known)
         data = load_source(self.source, self._options)
         if self.validation:
@@ -173,7 +174,7 @@ class CoarseDataModule(LightningDataModule):
         return data, hierarchy
 
     def _group(self, names: tuple[str, ...]) -> Hierarchy:
-        """The hierarchy over the classes of these names, after random splitting."""
+        """The hierarchy over classes with these names, after random splitting."""
         parents = None
         if self.split > 1:
             names, parents = split_names(names, self.split)
@@ -190,7 +191,7 @@ class CoarseDataModule(LightningDataModule):
         )
 
     def _on(self, device: torch.device) -> tuple[Split, Split]:
-        """Training and test set; images on the device if they fit there, shared by all loaders."""
+        """Training and test set, shared by all loaders; images are on the device if they fit."""
         if self._placed is None or self._placed[0] != device:
             splits = (self.labelled.train, self.labelled.test)
             if fits_device(sum(split.images.nbytes for split in splits), device):
@@ -208,10 +209,12 @@ class CoarseDataModule(LightningDataModule):
         if self.augment == "none":
             return Augmentation()
         if len(self.image_shape) != 3:
-            raise UserError(f"data.augment={self.augment!r} is for images; use none for vectors")
+            raise UserError(
+                f"data.augment={self.augment!r} needs images; set it to none for vectors"
+            )
         side = min(self.image_shape[1:])
         return Augmentation(
-            pad=max(1, side // 8),  # 4 pixels of 32, as everyone does
+            pad=max(1, side // 8),  # 4 pixels of 32, as is usual for CIFAR
             flip="flip" in self.augment,
             hole=side // 4 if "cutout" in self.augment else 0,
         )

@@ -10,7 +10,9 @@ DIGITS = tuple(str(digit) for digit in range(10))
 
 
 def load_handwritten_digits() -> LabelledImages:
-    """The 1,797 handwritten digits inside scikit-learn, 8×8: 1,297 to train on, 500 to test."""
+    """The 1,797 handwritten digits in scikit-learn, 8×8 pixels: 1,297 for training, 500 for
+    testing.
+    """
     digits = load_digits()
     images = torch.from_numpy(digits.images)[:, None]  # (1797, 1, 8, 8), values 0…16
     images = (images * 255 / 16).round().to(torch.uint8)

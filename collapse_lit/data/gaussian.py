@@ -1,4 +1,4 @@
-"""A planted mixture of vectors, whose hidden classes are known because they were drawn."""
+"""A synthetic mixture of vectors whose hidden classes are known."""
 
 from dataclasses import dataclass
 
@@ -11,10 +11,10 @@ from collapse_lit.errors import UserError
 
 @dataclass(frozen=True)
 class GaussianMixture:
-    """A planted mixture with known fine classes: what ``source: gaussian`` draws.
+    """A Gaussian mixture with known fine classes, drawn by ``source: gaussian``.
 
-    All noise has standard deviation 1 in each direction. Fine classes i and j share a coarse
-    centre when i = j mod ``num_coarse``, which is what ``coarse: mod`` then merges.
+    The noise has standard deviation 1 in each direction. Fine classes i and j share a coarse centre
+    if i = j mod ``num_coarse``, and ``coarse: mod`` merges them.
 
     Args:
         num_fine: number of fine classes.
@@ -31,10 +31,10 @@ class GaussianMixture:
 
 
 def draw_mixture(mixture: GaussianMixture, num_coarse: int, seed: int) -> LabelledImages:
-    """Draw a planted Gaussian mixture; vectors (N, dim) float32, mixed classes in random order.
+    """Draw a Gaussian mixture: vectors (N, dim) float32 in random order.
 
     Raises:
-        UserError: if the dimension is too small for centres at exact distances.
+        UserError: the dimension is too small for centres at exact distances.
     """
     if mixture.dim < mixture.num_fine + num_coarse:
         raise UserError(
@@ -62,7 +62,8 @@ def mixture_names(mixture: GaussianMixture) -> tuple[str, ...]:
 def mixture_centres(
     mixture: GaussianMixture, num_coarse: int, generator: torch.Generator
 ) -> Tensor:
-    """Centres of the fine classes, (F, dim): along orthogonal directions, so distances are exact.
+    """Centres (F, dim) of the fine classes, along orthogonal directions so that distances are
+    exact.
 
     Two points at a/√2 along two orthogonal directions lie a apart.
     """

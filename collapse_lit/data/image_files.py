@@ -1,4 +1,4 @@
-"""The image files of a folder: in a fixed order, hidden ones left out, links followed."""
+"""List the image files of a folder in a fixed order; skip hidden files and follow links."""
 
 import os
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from collapse_lit.tracking.whole_files import plain_text
 
 @dataclass(frozen=True)
 class Listing:
-    """The images of one set: files in a fixed order and the class folder of each."""
+    """The image files of one set in a fixed order, with their class folders."""
 
     folder: Path
     files: list[Path]
@@ -26,14 +26,14 @@ def list_images(folder: Path, key: str = "data.root") -> Listing:
 
     Args:
         folder: the set's folder.
-        key: the option that named it, for messages.
+        key: the option that named the folder, for messages.
 
     Raises:
-        UserError: if there are no class folders, or one holds no image.
+        UserError: there are no class folders, or one holds no image.
     """
     folders = class_folders(folder)
     if not folders:
-        raise UserError(f"{key}: {folder} holds no class folders")
+        raise UserError(f"{key}: {folder} holds no class folders; make one folder per class")
     files: list[Path] = []
     labels: list[int] = []
     for label, class_folder in enumerate(folders):
@@ -46,35 +46,35 @@ def list_images(folder: Path, key: str = "data.root") -> Listing:
 def find_images(folder: Path, key: str) -> list[Path]:
     """All images anywhere below a folder, in alphabetical order.
 
-    Hidden files and folders are left out. Links are followed, each folder being entered once on a
-    way down.
+    Hidden files and folders are skipped. Links are followed, but no folder is entered twice on one
+    path.
 
     Raises:
-        UserError: there is none, or one is a link to nothing or no file.
+        UserError: there are no images, or one is a broken link or not a file.
     """
     found = sorted(_walk(folder, ()))
     if not found:
         raise UserError(f"{key}: {folder} holds no images ({', '.join(IMG_EXTENSIONS)})")
     for path in found:
         if not path.is_file():
-            what = "a link to nothing" if path.is_symlink() else "no file"
+            what = "a broken link" if path.is_symlink() else "not a file"
             raise UserError(f"{key}: {path} is {what}; repair or remove it")
     return found
 
 
 def class_folders(folder: Path) -> list[Path]:
-    """The class folders of one set, in alphabetical order; a link to a folder is one."""
+    """The class folders of one set, in alphabetical order, including links to folders."""
     return sorted(p for p in folder.iterdir() if p.is_dir() and p.name[0] != ".")
 
 
 def class_names(folders: list[Path]) -> list[str]:
-    """What the classes of these folders are called."""
+    """The class names of these folders."""
     return [plain_text(folder.name) for folder in folders]
 
 
 def _walk(folder: Path, above: tuple[str, ...]) -> Iterator[Path]:
     here = os.path.realpath(folder)
-    if here in above:  # a link that leads back up
+    if here in above:  # a link to a parent folder
         return
     with os.scandir(folder) as entries:
         for entry in entries:

@@ -1,4 +1,4 @@
-"""The user's own images, one folder a class: decoded once, then a memory-mapped array."""
+"""The user's own images, one folder per class: decoded once, then memory-mapped."""
 
 import hashlib
 import os
@@ -22,24 +22,24 @@ from collapse_lit.data.labelled import LabelledImages, Split
 from collapse_lit.data.pictures import open_picture
 from collapse_lit.errors import UserError
 
-CACHE_FORMAT = 2  # part of the cache's key: raise it when decoding changes
-BLOCK = 256  # images in the hands of the decoding threads at once
+CACHE_FORMAT = 2  # part of the cache key: increase it when decoding changes
+BLOCK = 256  # images that the threads decode at once
 
 
 def load_imagefolder(root: Path, image_size: int | None = None) -> LabelledImages:
     """Load root/train/CLASS/* and root/test/CLASS/* (or root/val/CLASS/*) as RGB.
 
-    The first call decodes all images and keeps them as one uint8 array a set in
-    root/.cache-collapse-lit, or in the user's cache folder when root is read-only. The cache is
-    made anew when a file is added, removed or changed; it may be deleted at any time.
+    The first call decodes all images and caches one uint8 array per set in
+    root/.cache-collapse-lit, or in the user's cache folder if root is read-only. The cache is
+    rebuilt when a file is added, removed or changed. It may be deleted at any time.
 
     Args:
         root: the folder.
         image_size: resize the shorter side to this many pixels and crop the centre square.
 
     Raises:
-        UserError: if a folder or an image is missing or broken, if the two sets have different
-            classes, or if images differ in size and ``image_size`` is not given.
+        UserError: a folder or an image is missing or broken, the two sets have different classes,
+            or images differ in size and ``image_size`` is not given.
     """
     test_folder = root / "test" if (root / "test").is_dir() else root / "val"
     if not (root / "train").is_dir() or not test_folder.is_dir():
@@ -50,7 +50,7 @@ def load_imagefolder(root: Path, image_size: int | None = None) -> LabelledImage
     train, test = list_images(root / "train"), list_images(test_folder)
     if train.classes != test.classes:
         raise UserError(
-            f"data.root={root}: training and test set must have the same classes; "
+            f"data.root={root}: training and test set must have the same classes, but they differ; "
             f"only in {train.folder.name}: {_only_in(train, test)}; "
             f"only in {test.folder.name}: {_only_in(test, train)}"
         )
@@ -68,12 +68,12 @@ def load_imagefolder(root: Path, image_size: int | None = None) -> LabelledImage
 
 
 def cached_images(root: Path, listing: Listing, image_size: int | None) -> Tensor:
-    """Images of one set, (N, 3, H, W) uint8, memory-mapped; decoded if they never were."""
+    """Images of one set, (N, 3, H, W) uint8, memory-mapped; decoded on the first call."""
     path = cache_path(root, f"{listing.folder.name}-{cache_key(listing, image_size)}.npy")
     if not path.exists():
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with FileLock(path.with_suffix(".lock")):  # processes that start at once decode once
+            with FileLock(path.with_suffix(".lock")):  # parallel processes decode only once
                 if not path.exists():
                     write_cache(path, listing, image_size)
         except OSError as error:
@@ -81,13 +81,13 @@ def cached_images(root: Path, listing: Listing, image_size: int | None) -> Tenso
                 f"cannot keep the decoded images of {root} in {path}: {error}"
             ) from error
     array = np.load(path, mmap_mode="r", allow_pickle=False)
-    with catch_warnings():  # torch warns that it has no read-only tensors; nothing writes here
+    with catch_warnings():  # torch warns about read-only arrays, but nothing writes to this one
         simplefilter("ignore", UserWarning)
         return torch.from_numpy(array)
 
 
 def cache_key(listing: Listing, image_size: int | None) -> str:
-    """Changes with the files' names, sizes and times, and with the size of the result."""
+    """A key that depends on the files' names, sizes and times, and on the image size."""
     digest = hashlib.sha256(f"{CACHE_FORMAT} {image_size}".encode())
     for path in listing.files:
         stat = path.stat()
@@ -97,7 +97,7 @@ def cache_key(listing: Listing, image_size: int | None) -> str:
 
 
 def cache_path(root: Path, file_name: str) -> Path:
-    """Beside the images; or in the user's cache folder when nothing can be written there."""
+    """The cache file beside the images, or in the user's cache folder if that is read-only."""
     beside = root / ".cache-collapse-lit" / file_name
     folder = beside.parent if beside.parent.exists() else root
     if beside.exists() or os.access(folder, os.W_OK):
@@ -109,7 +109,7 @@ def cache_path(root: Path, file_name: str) -> Path:
 
 
 def write_cache(path: Path, listing: Listing, image_size: int | None) -> None:
-    """Decode all images into one .npy file, which appears whole or not at all."""
+    """Decode all images into one .npy file, written completely or not at all."""
     partial_file = path.with_suffix(".partial")
     try:
         with partial_file.open("wb") as file:
@@ -133,7 +133,7 @@ def _write_images(file: BinaryIO, files: Sequence[Path], image_size: int | None)
 
 
 def _decode_all(files: Sequence[Path], image_size: int | None) -> Iterator[np.ndarray]:
-    """Images in order. Threads do: Pillow decodes without holding the interpreter lock."""
+    """Decode images in order, by threads: Pillow releases the interpreter lock."""
     starts = track(
         range(0, len(files), BLOCK),
         description=f"decoding {len(files):,} images",
@@ -149,14 +149,14 @@ def decode(path: Path, image_size: int | None) -> np.ndarray:
     """One image as RGB, (3, H, W) uint8.
 
     Raises:
-        UserError: naming the file, if Pillow cannot read it.
+        UserError: Pillow cannot read the file; the message names it.
     """
     try:
         rgb = open_picture(path, draft=image_size)
         if image_size is not None:
             rgb = ImageOps.fit(rgb, (image_size, image_size))
         return np.asarray(rgb).transpose(2, 0, 1)
-    except Exception as error:  # Pillow raises many kinds for a broken file
+    except Exception as error:  # Pillow raises many error types for a broken file
         raise UserError(f"cannot read the image {path}: {error}") from error
 
 

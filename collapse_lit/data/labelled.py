@@ -1,4 +1,4 @@
-"""What every source returns: images with their fine labels, in a training and a test set."""
+"""The return type of every source: a training and a test set of images with fine labels."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -24,7 +24,7 @@ class Split:
 
     @property
     def has_pictures(self) -> bool:
-        """Whether its images can be looked at: vectors cannot."""
+        """Whether the samples are images; vectors cannot be displayed."""
         return self.images.dtype == torch.uint8
 
     def picture(self, row: int) -> Image.Image:
@@ -51,15 +51,17 @@ class LabelledImages:
 def hold_out(
     data: LabelledImages, count: int, seed: int
 ) -> tuple[LabelledImages, dict[str, Tensor]]:
-    """Training images held out at random, in place of the test set; and whose rows are where.
+    """Replace the test set by training images held out at random; also return the rows of each
+    split.
 
     Raises:
-        UserError: There are not as many training images.
+        UserError: There are too few training images.
     """
     images, labels = data.train.images, data.train.labels
     if not count < len(labels):
         raise UserError(
-            f"data.validation={count}: there are {len(labels)} training images, and some must stay"
+            f"data.validation={count}: there are only {len(labels)} training images, and some must "
+            "stay"
         )
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
     held, kept = order[:count].sort().values, order[count:].sort().values
@@ -68,10 +70,10 @@ def hold_out(
 
 
 def check_labelled(data: Any, source: str) -> LabelledImages:
-    """What a function of the user's returned, if it can be used.
+    """Check what a user's function returned.
 
     Raises:
-        UserError: It cannot.
+        UserError: The result cannot be used.
     """
 
     def refuse(what: str) -> UserError:
@@ -85,13 +87,13 @@ def check_labelled(data: Any, source: str) -> LabelledImages:
         vectors = images.dtype == torch.float32 and images.ndim == 2
         if not (pictures or vectors):
             raise refuse(
-                f"gave {name} images {tuple(images.shape)} {images.dtype}: (N, C, H, W) uint8 or "
-                "vectors (N, d) float32 would be right"
+                f"gave {name} images {tuple(images.shape)} {images.dtype}: return (N, C, H, W) "
+                "uint8 or vectors (N, d) float32"
             )
         if labels.dtype != torch.int64 or labels.shape != images.shape[:1] or not len(labels):
             raise refuse(
                 f"gave {name} labels {tuple(labels.shape)} {labels.dtype} for {len(images)} "
-                "images: (N,) int64 would be right, of one image or more"
+                "images: return (N,) int64 for at least one image"
             )
         if labels.min() < 0 or labels.max() >= len(data.fine_names):
             raise refuse(

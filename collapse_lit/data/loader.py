@@ -1,4 +1,4 @@
-"""Batches on the training device: same order and augmentation wherever the rows come from."""
+"""Batches on the training device, with the same order and augmentation for every data location."""
 
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -11,15 +11,15 @@ from collapse_lit.data.labelled import Split
 from collapse_lit.data.transforms import ORDER, Augmentation, Normalise, random_stream
 from collapse_lit.hierarchy import Hierarchy
 
-READERS = 4  # threads that read rows which do not live on the device, one batch each
+READERS = 4  # threads that read rows from outside the device, one batch each
 
 
 def epoch_order(n: int, seed: int, epoch: int, rank: int = 0, world_size: int = 1) -> Tensor:
-    """The samples that one rank trains on in one epoch, in order.
+    """The training samples of one rank in one epoch, in order.
 
-    All ranks shuffle alike and take every world_size-th sample, so that together they see in step
-    k the very samples that one device with a world_size times larger batch would see. The n mod
-    world_size samples beyond equal shares are left out, other ones each epoch.
+    All ranks shuffle in the same way and take every world_size-th sample. In step k they together
+    see the same samples as one device with a world_size times larger batch. The n mod world_size
+    samples beyond equal shares are skipped; they differ between epochs.
 
     Returns:
         indices, (n // world_size,) int64.
@@ -36,7 +36,7 @@ class EpochSampler:
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Set the epoch whose order and augmentation come next."""
+        """Set the epoch that determines order and augmentation."""
         self.epoch = epoch
 
     def __len__(self) -> int:
@@ -50,8 +50,8 @@ class EpochSampler:
 class TrainLoader:
     """Shuffled, augmented, normalised batches ``(images (B, C, H, W), coarse (B,))`` on the device.
 
-    A last batch smaller than the others is dropped (BatchNorm does not like a batch of one),
-    unless it is the only one.
+    An incomplete last batch is dropped, unless it is the only one, because BatchNorm fails on a
+    batch of one image.
     """
 
     def __init__(
@@ -83,8 +83,8 @@ class TrainLoader:
 class CleanLoader:
     """Every sample exactly once, unaugmented, for measuring.
 
-    Rank r of w takes the samples r, r+w, r+2w…: no padding, so shares may differ by one.
-    Batches are ``(images (B, C, H, W), coarse (B,), fine (B,), index (B,))`` on the device.
+    Rank r of w takes the samples r, r+w, r+2w… Nothing is padded, so shares may differ by one
+    sample. Batches are ``(images (B, C, H, W), coarse (B,), fine (B,), index (B,))`` on the device.
     """
 
     def __init__(
@@ -113,9 +113,9 @@ class CleanLoader:
 def fetch_rows(
     images: Tensor, order: Tensor, batch_size: int, device: torch.device
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Index (B,) and rows (B, …) of each batch, on the device: from there, or streamed to it."""
+    """Index (B,) and rows (B, …) of each batch, on the device or streamed to it."""
     starts = range(0, len(order), batch_size)
-    on_device = order.to(device)  # at once: a copy for each batch would make the device wait
+    on_device = order.to(device)  # in one copy: a copy per batch would make the device wait
     indices = [on_device[start : start + batch_size] for start in starts]
     if images.device.type == device.type:
         rows: Iterator[Tensor] = (images.index_select(0, index) for index in indices)
@@ -127,10 +127,10 @@ def fetch_rows(
 def stream_rows(
     images: Tensor, indices: Sequence[Tensor], device: torch.device
 ) -> Iterator[Tensor]:
-    """Rows of a (memory-mapped) array elsewhere, read ahead by a few threads.
+    """Rows of a (memory-mapped) array outside the device, read ahead by a few threads.
 
-    Threads, because reading rows holds no interpreter lock: nothing is forked after CUDA or Faiss
-    started, nothing is pickled, nothing starts anew each epoch.
+    Threads are enough, because reading rows releases the interpreter lock. Unlike worker processes,
+    they need no fork after CUDA or Faiss has started, no pickling, and no restart at each epoch.
     """
     pin = device.type == "cuda"
 
@@ -149,7 +149,7 @@ def stream_rows(
 
 
 def fits_device(num_bytes: int, device: torch.device) -> bool:
-    """Whether a data set shall live on the device: up to a quarter of its memory.
+    """Whether to keep a data set on the device, which is limited to a quarter of its memory.
 
     A data set for the CPU stays where it is, in memory or in a memory-mapped file.
     """

@@ -1,4 +1,4 @@
-"""One picture from a file as RGB with 8 bits a channel, whatever the file has."""
+"""Read a picture of any format as RGB with 8 bits per channel."""
 
 from pathlib import Path
 
@@ -9,19 +9,19 @@ SIXTEEN_BITS = 65535
 
 
 def open_picture(path: Path, draft: int | None = None) -> Image.Image:
-    """A picture as RGB.
+    """Read a picture as RGB.
 
-    Grey pictures of 16 bits are scaled from 0…65535. Those of floating point, or of 32 bits, are
-    taken to be on the smallest of the scales 0…1 (floating point only), 0…255 and 0…65535 that
-    holds them. Nothing is clipped.
+    Grey pictures of 16 bits are scaled from 0…65535. Floating-point and 32-bit pictures use the
+    smallest scale that contains their values: 0…1 (floating point only), 0…255 or 0…65535. Nothing
+    is clipped.
 
     Args:
         path: the file.
-        draft: side in pixels that is enough: large JPEGs are then decoded smaller at once.
+        draft: side in pixels that is enough; large JPEGs are then decoded at a smaller size.
 
     Raises:
-        ValueError: its values are on none of these scales.
-        Exception: whatever Pillow raises for a broken file, of many kinds.
+        ValueError: the values fit none of these scales.
+        Exception: any error of Pillow for a broken file.
     """
     with Image.open(path) as image:
         if draft is not None:
@@ -31,15 +31,15 @@ def open_picture(path: Path, draft: int | None = None) -> Image.Image:
         if image.mode in ("I", "F"):
             return _grey(_to_unit(np.asarray(image), image.format))
         if image.mode == "P" and "transparency" in image.info:
-            return image.convert("RGBA").convert("RGB")  # Pillow warns of the direct way
+            return image.convert("RGBA").convert("RGB")  # Pillow warns about the direct conversion
         return image.convert("RGB")
 
 
 def _to_unit(values: np.ndarray, file_format: str | None) -> np.ndarray:
-    """The values on the scale 0…1."""
+    """Rescale the values to 0…1."""
     low, high = float(values.min()), float(values.max())
     if not (np.isfinite(low) and np.isfinite(high)):
-        raise ValueError("it has pixels that are NaN or infinite")
+        raise ValueError("some pixels are NaN or infinite")
     scales = [255.0, float(SIXTEEN_BITS)]
     if values.dtype.kind == "f":
         scales.insert(0, 1.0)
@@ -48,7 +48,7 @@ def _to_unit(values: np.ndarray, file_format: str | None) -> np.ndarray:
     fitting = [scale for scale in scales if high <= scale]
     if low < 0 or not fitting:
         raise ValueError(
-            f"its pixels go from {low:g} to {high:g}; save them on the scale 0…255 or 0…65535"
+            f"its pixels range from {low:g} to {high:g}; save them on the scale 0…255 or 0…65535"
         )
     return values / fitting[0]
 

@@ -1,4 +1,4 @@
-"""Where images and fine labels come from: a source by its name, or a function of the user's."""
+"""Sources of images and fine labels: by name, or a user's function."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,10 +18,10 @@ Names = tuple[str, ...]
 
 @dataclass(frozen=True)
 class SourceOptions:
-    """What a source may ask for.
+    """Options that a source may use.
 
     Attributes:
-        root: Folder of the files.
+        root: Folder of the data files.
         image_size: Side in pixels to which ``imagefolder`` resizes and crops.
         gaussian: The mixture that ``gaussian`` draws.
         num_coarse: Number of coarse centres of that mixture.
@@ -37,9 +37,9 @@ class SourceOptions:
 
 @dataclass(frozen=True)
 class Source:
-    """How to load a data set, and its fine classes where they are known without loading.
+    """How to load a data set, and its fine classes if they are known without loading.
 
-    Names known beforehand let a mistake in the label map show before images are decoded.
+    With known names, mistakes in the label map are found before images are decoded.
     """
 
     load: Callable[[SourceOptions], LabelledImages]
@@ -71,22 +71,22 @@ SOURCES: dict[str, Source] = {
 def find_source(name: str) -> Source:
     """The source of this name: one of :data:`SOURCES`, or ``package.function``.
 
-    A function of the user's takes the root folder and returns :class:`LabelledImages`.
+    A user's function takes the root folder and returns :class:`LabelledImages`.
 
     Raises:
-        UserError: There is none, or it cannot be imported.
+        UserError: The source is unknown, or it cannot be imported.
     """
     if name in SOURCES:
         return SOURCES[name]
     if "." in name:
         load = imported(name, "data.source")
         if not callable(load):
-            raise UserError(f"data.source: {name!r} is no function")
+            raise UserError(f"data.source: {name!r} is not a function")
         return Source(lambda options: check_labelled(load(options.root), name))
     near = did_you_mean(name, SOURCES)
     raise UserError(
-        f"data.source={name!r} is not known{near}; right would be one of {', '.join(SOURCES)}, or "
-        "package.function for one of your own"
+        f"data.source={name!r} is unknown{near}; give one of {', '.join(SOURCES)}, or your own as "
+        "package.function"
     )
 
 
@@ -97,5 +97,7 @@ def load_source(source: str, options: SourceOptions) -> LabelledImages:
         UserError: The source is unknown, or its files are missing or broken.
     """
     if options.image_size is not None and source != "imagefolder":
-        raise UserError(f"data.image_size is for data.source=imagefolder only, not for {source!r}")
+        raise UserError(
+            f"data.image_size works only with data.source=imagefolder, not with {source!r}"
+        )
     return find_source(source).load(options)

@@ -1,4 +1,4 @@
-"""torchvision's labelled data sets: found in the root folder, else downloaded into it."""
+"""torchvision's labelled data sets, read from the root folder or downloaded into it."""
 
 import os
 from contextlib import nullcontext
@@ -12,7 +12,7 @@ from torchvision import datasets
 from collapse_lit.data.labelled import LabelledImages, Split
 from collapse_lit.errors import UserError
 
-# Where torchvision looks below the root, and what belongs there.
+# The files that torchvision expects below the root.
 TORCHVISION_SETS = {
     "CIFAR10": "cifar-10-batches-py/ (unpack cifar-10-python.tar.gz of www.cs.toronto.edu/~kriz)",
     "CIFAR100": "cifar-100-python/ (unpack cifar-100-python.tar.gz of www.cs.toronto.edu/~kriz)",
@@ -26,15 +26,15 @@ def load_torchvision(name: str, root: Path) -> LabelledImages:
     """Load one of :data:`TORCHVISION_SETS` from the files in ``root``, or download them there.
 
     Raises:
-        UserError: if the files are not there and cannot be downloaded.
+        UserError: the files are missing and cannot be downloaded.
     """
     try:
         train, test = _find_or_download(name, root)
     except (OSError, RuntimeError) as error:
         raise UserError(
-            f"data.source={name}: no complete copy in data.root={root}, and the download failed "
-            f"({error}). Expected there: {TORCHVISION_SETS[name]}. Put the files in place, or run "
-            "this once on a machine with a network and copy the folder"
+            f"data.source={name}: data.root={root} has no complete copy, and the download failed "
+            f"({error}). The folder must contain {TORCHVISION_SETS[name]}. Put the files there, or "
+            "run this once on a machine with a network and copy the folder"
         ) from error
     names = getattr(train, "classes", None) or [str(digit) for digit in range(10)]  # SVHN has none
     return LabelledImages(_split(train), _split(test), tuple(names))
@@ -45,16 +45,16 @@ def _find_or_download(name: str, root: Path) -> tuple[Any, Any]:
     splits = [{"split": "train"}, {"split": "test"}]
     if name != "SVHN":
         splits = [{"train": True}, {"train": False}]  # type: ignore[dict-item]
-    with _lock(root, name):  # all processes of a node may start at once; one of them downloads
+    with _lock(root, name):  # of the processes on a node, only one downloads
         try:
             train, test = (dataset(root, **split, download=False) for split in splits)
-        except RuntimeError:  # torchvision's word for files that are missing or damaged
+        except RuntimeError:  # torchvision's error for missing or damaged files
             train, test = (dataset(root, **split, download=True) for split in splits)
     return train, test
 
 
 def _lock(root: Path, name: str) -> Any:
-    """A lock beside the files; none in a folder that nobody here can write to anyway."""
+    """A lock beside the files; none in a read-only folder."""
     if not root.exists():
         root.mkdir(parents=True, exist_ok=True)
     return FileLock(root / f".{name}.lock") if os.access(root, os.W_OK) else nullcontext()

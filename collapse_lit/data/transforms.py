@@ -1,4 +1,4 @@
-"""What happens to a batch on the device: random crop, mirror and hole, then normalisation."""
+"""Transforms of a batch on the device: random crop, mirror and hole, then normalisation."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,15 +8,15 @@ import torch
 from torch import Tensor
 
 ORDER, AUGMENTATION, MIRROR, HOLE = 0, 1, 2, 3  # independent streams of random numbers
-GREY = 128  # of 0…255: what a hole is filled with, about the mean of natural images
-STATISTICS_FROM = 100_000  # images that mean and standard deviation are taken from, at most
+GREY = 128  # of 0…255: fills holes; about the mean of natural images
+STATISTICS_FROM = 100_000  # largest number of images for mean and standard deviation
 
 Augment = Callable[[Tensor, Tensor], Tensor]
 Normalise = Callable[[Tensor], Tensor]
 
 
 def random_stream(seed: int, epoch: int, stream: int) -> torch.Generator:
-    """A CPU generator for one purpose in one epoch: the same on all ranks and after a resume."""
+    """A CPU generator for one purpose in one epoch, the same on all ranks and after a resume."""
     state = np.random.SeedSequence([seed, epoch, stream]).generate_state(1, np.uint64)
     return torch.Generator().manual_seed(int(state[0]))
 
@@ -47,9 +47,9 @@ def cut_hole(images: Tensor, side: int, top: Tensor, left: Tensor) -> Tensor:
 
     Args:
         images: (B, C, H, W).
-        side: of the square, in pixels.
-        top: first row of each square, (B,) int64; what lies outside of the image is cut off.
-        left: first column, likewise.
+        side: side of the square in pixels.
+        top: first row of each square, (B,) int64; parts outside of the image are cut off.
+        left: first column of each square, likewise.
 
     Returns:
         images of the same shape, dtype and device.
@@ -65,15 +65,15 @@ def cut_hole(images: Tensor, side: int, top: Tensor, left: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Random crop, mirror and hole: those of sample i in epoch e depend on (seed, e, i) only.
+    """Random crop, mirror and hole; for sample i in epoch e they depend on (seed, e, i) only.
 
-    So results are the same on one device or eight, on CPU or GPU, and after a resume.
+    The results are therefore the same on any number of devices, on CPU and GPU, and after a resume.
 
     Attributes:
-        pad: how far a crop may shift, in pixels; 0 for no crop.
-        flip: whether to mirror half of the images; in the next epoch the other half, so that every
-            two epochs show each image both ways (Jordan, arXiv 2404.00498).
-        hole: side of a grey square somewhere in the image, in pixels; 0 for none.
+        pad: largest shift of a crop in pixels; 0 for no crop.
+        flip: whether to mirror half of the images. The halves alternate, so every two epochs show
+            each image both ways (Jordan, arXiv 2404.00498).
+        hole: side of a grey square at a random position, in pixels; 0 for none.
     """
 
     pad: int = 0
@@ -99,8 +99,8 @@ class Augmentation:
             images = crop_and_flip(images, self.pad, top, left, flip[index])
             if not self.hole:
                 return images
-            # Centres lie anywhere in the image, so holes may reach over its border, as published.
-            # Sizes stay numbers of the host: a copy to the device would wait for it in each batch.
+            # Centres lie anywhere in the image, so holes may cross its border, as published. Sizes
+            # stay on the host: copying them to the device would block in each batch.
             down, across = place[:, index]
             top = (down * images.shape[2]).long() - self.hole // 2
             left = (across * images.shape[3]).long() - self.hole // 2
@@ -112,7 +112,8 @@ class Augmentation:
 def channel_statistics(images: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation of each channel on the scale 0…255, each (C,) float64.
 
-    Taken from all images, or from 50,000 to 100,000 evenly spaced ones when there are more.
+    They are taken from all images, or from 50,000 to 100,000 evenly spaced images if there are
+    more.
     """
     every = -(-len(images) // STATISTICS_FROM)
     counts = torch.zeros(images.shape[1], 256, dtype=torch.int64)  # exact: a histogram of uint8
@@ -129,15 +130,15 @@ def channel_statistics(images: Tensor) -> tuple[Tensor, Tensor]:
 def normaliser(
     statistics: tuple[Tensor, Tensor] | None, shape: tuple[int, ...], device: torch.device
 ) -> Normalise:
-    """A function from uint8 batches (B, C, H, W) to float32 ones with mean 0 and deviation 1.
+    """A function that maps uint8 batches (B, C, H, W) to float32 with mean 0 and deviation 1.
 
-    Batches come out in the channels-last layout, which convolutions are fastest on. Without
-    statistics it leaves batches alone: vectors are what they are.
+    It returns batches in the channels-last layout, the fastest for convolutions. Without statistics
+    it returns batches unchanged, as for vectors.
 
     Args:
         statistics: mean and standard deviation of each channel, each (C,).
         shape: shape (C, H, W) of the images.
-        device: where the batches are.
+        device: device of the batches.
     """
     if statistics is None:
         return lambda batch: batch

@@ -1,4 +1,4 @@
-"""How well clusters agree with known fine labels: looked at afterwards, where there are any."""
+"""Agreement of clusters with known fine labels, which are used only after the clustering."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from collapse_lit.measure.recovery.matching import match_clusters, match_random_
 from collapse_lit.measure.recovery.probe import fit_probe
 
 FLOOR_DRAWS = 10
-ENOUGH = 4  # known samples a feature: with fewer, a probe of all features is no ceiling
+ENOUGH = 4  # known samples per feature; with fewer, a probe on all features is not a valid ceiling
 
 
 @dataclass(frozen=True)
@@ -23,17 +23,18 @@ class Agreement:
     Attributes:
         known: number of those samples.
         total: number of all samples.
-        accuracy: share of them whose cluster is matched, one to one inside each class, to their
-            fine label; a cluster too many counts as wrong.
-        accuracy_macro: the same inside each fine class, averaged over fine classes.
+        accuracy: share of the known samples whose cluster is matched to their fine label. The
+            matching is one to one inside each class; samples of an unmatched cluster count as
+            wrong.
+        accuracy_macro: accuracy inside each fine class, averaged over fine classes.
         nmi: normalised mutual information inside each class, averaged over classes.
-        ari: adjusted Rand index, likewise.
-        floor: accuracy of random clusters, as many; mean of ten draws.
-        ceiling: accuracy of a linear probe that is trained on the true fine labels of one half and
-            scored on the other, both ways, and told the class as the clusters are; None where
-            there are fewer than four known samples a feature, too few to fit such a probe.
-        matched: for each cluster, the fine class it is matched to and that class's share of its
-            known samples; None without a match.
+        ari: adjusted Rand index, averaged in the same way.
+        floor: accuracy of the same number of random clusters; mean of ten draws.
+        ceiling: two-fold accuracy of a linear probe trained on the true fine labels. Like the
+            clusters, the probe is told the class. None with fewer than four known samples per
+            feature, which are too few to fit the probe.
+        matched: for each cluster, its matched fine class and the share of its known samples in that
+            class; None without a match.
     """
 
     known: int
@@ -48,7 +49,7 @@ class Agreement:
 
 
 def agree(samples: Samples, found: Discovery) -> Agreement | None:
-    """Score clusters on the known fine labels; None where there are none."""
+    """Score clusters on the known fine labels; None without fine labels."""
     if samples.fine is None:
         return None
     rows = torch.where(samples.fine >= 0)[0]
@@ -73,7 +74,7 @@ def agree(samples: Samples, found: Discovery) -> Agreement | None:
 
 
 def _ceiling(samples: Samples, rows: Tensor, fine: Tensor, seed: int) -> float | None:
-    """Accuracy of a probe on true fine labels, half against half; it too is told the class."""
+    """Two-fold accuracy of a probe on the true fine labels, which is told the class."""
     if len(rows) < ENOUGH * samples.features.shape[1]:
         return None
     inside = samples.coarse[rows][:, None] == samples.fine_to_coarse  # (n, F)

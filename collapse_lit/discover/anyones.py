@@ -1,4 +1,4 @@
-"""Sub-classes in a network that is at hand in Python, with anyone's data loader."""
+"""Find sub-classes of any network from Python, with any data loader."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -32,23 +32,23 @@ def discover_network(
     picture: Picture | None = None,
     out: str | Path | None = None,
 ) -> Discovery:
-    """Find the sub-classes that a classifier keeps inside each of its classes.
+    """Find the sub-classes inside each class of a classifier.
 
-    The network runs once over the loader, on the device that its weights are on.
+    The network runs once over the loader, on the device of its weights.
 
     Args:
-        model: any classifier; it is left as it was.
+        model: any classifier; it is not changed.
         loader: batches ``(inputs, labels)``, ``(inputs, labels, fine labels)``, or dictionaries
             with the usual keys, in a fixed order: no shuffling.
         layer: path of the layer whose input is the feature, such as ``"fc"``; ``"output"`` where
             the network returns features; None for the last ``nn.Linear``.
-        names: of the classes, by label; None to call them by number.
+        names: names of the classes by label; None to use numbers.
         pool: how tokens (n, t, c) that enter the layer become one row: ``"cls"`` or ``"mean"``.
         k: clusters in every class, or ``"auto"``, or ``{class: number}``.
         seed: seed of all random starts and halves.
         space: a space and clusterer for all classes; None to choose one for each class.
-        picture: the picture of a sample by its row, for the page.
-        out: folder for ``report.html`` and the tables that the command writes; None for none.
+        picture: function that returns the picture of a sample by its row, for the page.
+        out: folder for ``report.html`` and the tables; None to write nothing.
 
     Raises:
         UserError: The layer, a batch or an option cannot be used, or ``out`` cannot be written to.
@@ -69,7 +69,9 @@ def discover_network(
             model.set_submodule(where, wrapped.layer)
     called = [str(c) for c in range(int(found.coarse.max()) + 1)] if names is None else list(names)
     if int(found.coarse.max()) >= len(called):
-        raise UserError(f"names: {len(called)} of them for labels up to {int(found.coarse.max())}")
+        raise UserError(
+            f"names: {len(called)} names given, but labels go up to {int(found.coarse.max())}"
+        )
     samples = make_samples(
         found.features,
         [called[c] for c in found.coarse.tolist()],
@@ -82,7 +84,7 @@ def discover_network(
         samples = of_logits(logits.every(), called, samples)
     discovery = discover(samples, k, seed, space)
     if folder is not None:
-        from collapse_lit.discover.writing import write_discovery  # Plotly takes a second
+        from collapse_lit.discover.writing import write_discovery  # importing Plotly takes a second
 
         write_discovery(folder, samples, discovery, {"k": k, "space": space, "seed": seed})
     return discovery
@@ -93,5 +95,5 @@ def _batches(loader: Iterable[Any]) -> Iterator[Batch]:
     for raw in shown(loader, description="features", console=Console(stderr=True)):
         batch = take_apart(raw)
         if bool((batch.coarse < 0).any()):
-            raise UserError("a label is negative; every sample needs its class")
+            raise UserError("a label is negative; every sample needs a class from 0 on")
         yield batch

@@ -1,4 +1,4 @@
-"""Networks by name: of torchvision, of timm, of Hugging Face, or a class of the user's own."""
+"""Networks by name: from torchvision, timm or Hugging Face, or a user's class."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,20 +20,20 @@ from collapse_lit.own_code import imported
 
 @dataclass(frozen=True)
 class NetworkOptions:
-    """Which network, and how its images are prepared.
+    """The network and the preparation of its images.
 
     Attributes:
-        model: a classification model of torchvision's by name, ``timm:NAME``, ``hf:FOLDER`` or
+        model: name of a torchvision classification model, ``timm:NAME``, ``hf:FOLDER`` or
             ``package.module.Class``.
-        weights: ``DEFAULT`` or another of its pretrained weights by name, or a file with a state
-            dict; None for random weights.
+        weights: name of pretrained weights such as ``DEFAULT``, or a file with a state dict; None
+            for random weights.
         layer: path of the layer whose input is the feature, or ``output``; None for the layer that
             classifies.
-        image_size: resize the shorter side to this and crop the centre; None as the model's
-            pretrained weights want it.
-        mean: mean of each channel on the scale 0…1; None as the pretrained weights want it.
-        std: likewise the standard deviation.
-        model_args: what a class of the user's is called with.
+        image_size: resize the shorter side to this and crop the centre; None for the size of the
+            pretrained weights.
+        mean: mean of each channel on the scale 0…1; None for that of the pretrained weights.
+        std: standard deviation of each channel; None for that of the pretrained weights.
+        model_args: arguments of a user's class.
         pool: how tokens that enter the layer become one row: ``cls`` or ``mean``.
     """
 
@@ -49,12 +49,12 @@ class NetworkOptions:
 
 @dataclass(frozen=True)
 class Built:
-    """A network ready to be run.
+    """A network that is ready to run.
 
     Attributes:
         model: the network.
-        transform: what it wants of a picture.
-        names: of the classes that it tells apart, None where they are not known.
+        transform: the preparation of a picture for the network.
+        names: names of its classes; None if unknown.
         notes: sentences that a reader of the result should see.
     """
 
@@ -65,10 +65,10 @@ class Built:
 
 
 def build_network(options: NetworkOptions) -> Built:
-    """The network of that name with its weights.
+    """Build the network of this name with its weights.
 
     Raises:
-        UserError: There is none, its package is missing, or its weights do not fit.
+        UserError: The name is unknown, its package is missing, or its weights do not fit.
     """
     name = options.model
     if name.startswith("hf:"):
@@ -76,7 +76,7 @@ def build_network(options: NetworkOptions) -> Built:
 
         return build(options)
     if options.model_args is not None and not _is_own(name):
-        raise UserError("--model_args is for a class of your own: --model package.module.Class")
+        raise UserError("--model_args needs your own class: --model package.module.Class")
     if name.startswith("timm:"):
         return _with_timm(options)
     return _with_own(options) if _is_own(name) else _with_torchvision(options)
@@ -92,8 +92,8 @@ def _with_torchvision(options: NetworkOptions) -> Built:
     if name not in known:
         raise UserError(
             f"--model: torchvision has no classifier {name!r}{did_you_mean(name, known, most=3)}; "
-            "there are those such as resnet18 or vit_b_16; for timm's models write timm:NAME, for "
-            "your own package.module.Class"
+            "give a name such as resnet18 or vit_b_16, timm:NAME for a model of timm, or your own "
+            "package.module.Class"
         )
     pretrained = models.get_model_weights(name)
     build = partial(models.get_model, name, weights=None)
@@ -120,14 +120,16 @@ def _with_timm(options: NetworkOptions) -> Built:
     except ImportError as error:
         raise UserError(f"--model {options.model} needs timm: pip install timm") from error
     name, weights = options.model.removeprefix("timm:"), options.weights
-    known = timm.list_models() + timm.list_pretrained()  # the latter are NAME.TAG
+    known = timm.list_models() + timm.list_pretrained()  # pretrained models are NAME.TAG
     if name not in known:
         raise UserError(f"--model: timm has no model {name!r}{did_you_mean(name, known, most=3)}")
     build = partial(timm.create_model, name)
     try:
         model = build(pretrained=weights == "DEFAULT")
-    except Exception as error:  # whatever the hub's client raises
-        raise UserError(f"--weights DEFAULT: cannot be had for {name} ({error})") from error
+    except Exception as error:  # the hub's client raises many error types
+        raise UserError(
+            f"--weights DEFAULT: the weights of {name} cannot be loaded ({error})"
+        ) from error
     if weights not in (None, "DEFAULT"):
         model = fill(model, build, _read(weights), f"--weights {weights}", name)
     wants = timm.data.resolve_model_data_config(model)
@@ -144,25 +146,27 @@ def _with_timm(options: NetworkOptions) -> Built:
 
 
 def _with_own(options: NetworkOptions) -> Built:
-    """A class of the user's, or a function of theirs that returns a network."""
+    """A user's class, or a user's function that returns a network."""
     name, weights, size = options.model, options.weights, options.image_size
     make = imported(name, "--model")
     if not callable(make) or isinstance(make, nn.Module):
-        raise UserError(f"--model: {name!r} is no class or function that makes a network")
+        raise UserError(f"--model: {name!r} is not a class or function that returns a network")
     if size is None:
-        raise UserError(f"--model {name}: add --image_size PIXELS, the side it was trained on")
+        raise UserError(f"--model {name}: add --image_size PIXELS, the side of its training images")
     build = partial(make, **(options.model_args or {}))
     try:
         model = build()
     except TypeError as error:
         raise UserError(f"--model {name}: {error}; give its arguments with --model_args") from error
     if not isinstance(model, nn.Module):
-        raise UserError(f"--model: {name!r} makes a {type(model).__name__}, no torch.nn.Module")
+        raise UserError(
+            f"--model: {name!r} returns a {type(model).__name__}, not a torch.nn.Module"
+        )
     if weights is not None:
         model = fill(model, build, _read(weights), f"--weights {weights}", name)
     notes = _random(options)
     if options.mean is None:
-        notes += (f"{name} was given images on the scale 0…1; --mean and --std change that",)
+        notes += (f"{name} got images on the scale 0…1; use --mean and --std to normalise them",)
     transform = preparation(
         resize=size,
         crop=size,
@@ -175,20 +179,20 @@ def _with_own(options: NetworkOptions) -> Built:
 
 
 def _channels(model: nn.Module) -> int:
-    """Channels of the images that a network takes, by its first convolution: 3 without one."""
+    """Number of input channels, read from the first convolution; 3 without one."""
     convolutions = (m.in_channels for m in model.modules() if isinstance(m, nn.Conv2d))
     return next(convolutions, 3)
 
 
 def _random(options: NetworkOptions) -> tuple[str, ...]:
-    return () if options.weights else (f"{options.model} has random weights: give --weights",)
+    return () if options.weights else (f"{options.model} has random weights: pass --weights",)
 
 
 def _read(weights: str) -> State:
-    """The state dict in a file of the user's."""
+    """Read the state dict in a user's file."""
     if not Path(weights).exists():
         raise UserError(
-            f"--weights {weights}: there is neither such a file nor such pretrained weights"
+            f"--weights {weights}: this is neither a file nor the name of pretrained weights"
         )
     return read_state(Path(weights), "--weights")
 

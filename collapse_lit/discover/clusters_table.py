@@ -1,4 +1,4 @@
-"""``clusters.csv``: a row a sample, found again by its index wherever the row stands."""
+"""``clusters.csv``: one row per sample, identified by its index in any order."""
 
 import hashlib
 from typing import Any
@@ -41,7 +41,7 @@ def read_clusters(folder: DiscoveryFolder, summary: dict[str, Any]) -> tuple[Ten
         (N,) int64, and the columns by name, each a list of N strings.
 
     Raises:
-        UserError: Rows are missing or double, or a cluster is another than was found.
+        UserError: Rows are missing or duplicate, or a cluster was changed.
     """
     file, n = folder.clusters, summary["samples"]
     columns = read_csv(file, ("index", "cluster"))
@@ -50,15 +50,14 @@ def read_clusters(folder: DiscoveryFolder, summary: dict[str, Any]) -> tuple[Ten
         missing = n - len(set(index.tolist()) & set(range(n)))
         raise UserError(
             f"{file}: it has {len(index)} rows, and {missing} of the {n} samples are missing; "
-            "put it back as it was, or run discover again. To leave clusters out, leave their "
+            "restore the file, or run discover again. To leave clusters out, leave their "
             "names empty"
         )
     order = np.argsort(index)
     found = torch.from_numpy(ids[order])
     if assignment_digest(found) != summary["assignment"]:
         raise UserError(
-            f"{file}: some of its clusters are not those that were found; put it back as it was, "
-            "or run discover again"
+            f"{file}: some of its clusters were changed; restore the file, or run discover again"
         )
     return found, {name: [column[i] for i in order] for name, column in columns.items()}
 
@@ -69,9 +68,9 @@ def assignment_digest(ids: Tensor) -> str:
 
 
 def _whole(column: list[str], source: str) -> np.ndarray:
-    """Whole numbers, also where a spreadsheet or a join made 3 into 3.0."""
+    """Parse whole numbers, including 3.0 as written by a spreadsheet or a join."""
     try:
         words = words_of(map(float, column), source)
         return np.array([int(word) for word in words], dtype=np.int64)
-    except ValueError as error:  # UserError is one too: it says what is wrong
-        raise UserError(f"{source}: whole numbers would be right ({error})") from error
+    except ValueError as error:  # UserError is a ValueError too
+        raise UserError(f"{source}: expected whole numbers ({error})") from error

@@ -15,7 +15,7 @@ def run_discover(arguments: Sequence[str]) -> None:
     """Find sub-classes, or fit the names given to them.
 
     Raises:
-        UserError: The input, the options or the folder cannot be used.
+        UserError: The input, an option or the folder cannot be used.
     """
     options = discover_parser().parse_args(arguments)
     source = _source(options)
@@ -25,10 +25,10 @@ def run_discover(arguments: Sequence[str]) -> None:
     on_folder = [name for name in ("export", "names", "suggest") if getattr(options, name)]
     if on_folder and (source != Input() or len(on_folder) > 1):
         raise UserError(
-            f"--{on_folder[0]} goes with --out alone: it is of the discovery in that folder"
+            f"--{on_folder[0]} works on the discovery in --out: give no other options about samples"
         )
     if (options.suggest is None) != (options.vocabulary is None):
-        raise UserError("--suggest and --vocabulary go together")
+        raise UserError("--suggest and --vocabulary need each other: give both")
     if options.suggest is not None:
         from collapse_lit.discover.folder import DiscoveryFolder
         from collapse_lit.discover.suggestions import suggest
@@ -37,7 +37,7 @@ def run_discover(arguments: Sequence[str]) -> None:
         found = suggest(folder, options.suggest, options.vocabulary)
         for cluster, (word, share) in found.items():
             console.print(f"cluster {cluster}: {shown(word)} ({100 * share:.0f} %)")
-        console.print(f"Suggestions  {shown(folder.names)} (a person confirms, in column name)")
+        console.print(f"Suggestions  {shown(folder.names)} (confirm them in the column name)")
         return
     if options.export is not None:
         from collapse_lit.discover.exports import export
@@ -55,12 +55,12 @@ def run_discover(arguments: Sequence[str]) -> None:
     folder = DiscoveryFolder(options.out)
     fitted = fit_names(folder, options.names)
     console.print(
-        f"Fitted {len(fitted.probe.names)} names on {fitted.samples} samples; it gives "
-        f"{100 * fitted.agreement:.1f} % of them the name of their cluster."
+        f"Fitted a probe of {len(fitted.probe.names)} names on {fitted.samples} samples; it "
+        f"predicts the name of their cluster for {100 * fitted.agreement:.1f} % of them."
     )
     if fitted.unnamed:
         left_out = ", ".join(str(cluster) for cluster in fitted.unnamed)
-        console.print(f"Without a name, and left out: cluster {left_out}")
+        console.print(f"Skipped clusters without a name: {left_out}")
     console.print(f"Probe    {shown(folder.probe)}")
 
 
@@ -77,7 +77,7 @@ def run_predict(arguments: Sequence[str]) -> None:
     from collapse_lit.tracking.whole_files import is_stream
 
     if options.out.is_dir():
-        raise UserError(f"--out {options.out}: it is a folder; a file such as p.csv would be right")
+        raise UserError(f"--out {options.out}: this is a folder; give a file such as p.csv")
     probe = load_probe(options.probe)
     features, paths = load_unlabelled(_source(options))
     counts = write_predictions(options.out, probe, features, paths)
@@ -92,7 +92,7 @@ def _source(options: argparse.Namespace) -> Input:
     for name in ("mean", "std"):
         values = getattr(source, name)
         if values is not None and len(values) not in (1, 3):
-            raise UserError(f"--{name}: {len(values)} numbers; one, or one of each of R G B")
+            raise UserError(f"--{name}: got {len(values)} numbers; give one, or three for R G B")
     return source
 
 
@@ -122,6 +122,6 @@ def _discover(source: Input, options: argparse.Namespace, console: Console) -> N
     for title, path, hint in (
         ("Report", folder.report, ""),
         ("Clusters", folder.clusters, ""),
-        ("Names", folder.names, " (fill it in, then --names)"),
+        ("Names", folder.names, " (fill in names, then pass it to --names)"),
     ):
         console.print(f"{title:10}{shown(path)}{hint}")

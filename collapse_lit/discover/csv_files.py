@@ -1,4 +1,4 @@
-"""CSV files as people have them: of any spreadsheet, in the encodings that can be told for sure."""
+"""Read CSV files of any spreadsheet, in encodings that can be recognised reliably."""
 
 import codecs
 import csv
@@ -22,11 +22,11 @@ def read_csv(path: Path, needed: Sequence[str]) -> dict[str, list[str]]:
 
     Args:
         path: the file, in UTF-8, or in UTF-16 with a byte order mark.
-        needed: columns that it must have.
+        needed: columns that the file must have.
 
     Raises:
-        UserError: It cannot be read, a column of ``needed`` is missing, a column occurs twice, or
-            a row has not as many fields as the header.
+        UserError: The file cannot be read, a column of ``needed`` is missing, a column occurs
+            twice, or a row and the header differ in length.
     """
     with readable(path):
         text = _text(path)
@@ -52,20 +52,20 @@ def read_csv(path: Path, needed: Sequence[str]) -> dict[str, list[str]]:
             if row:
                 rows.append(row)
     if not rows:
-        raise UserError(f"{path}: there are no rows below its header")
+        raise UserError(f"{path}: it has a header but no rows")
     return {name: [row[place] for row in rows] for place, name in enumerate(header)}
 
 
 @contextmanager
 def readable(path: Path) -> Iterator[None]:
-    """Turn what goes wrong while reading ``path`` into one message that names it."""
+    """Turn any error while reading ``path`` into one message that names the file."""
     try:
         yield
     except UserError:
         raise
     except OSError as error:
         raise UserError(f"{path}: {error.strerror or error}") from error
-    except Exception as error:  # of NumPy, pandas and csv, of many kinds
+    except Exception as error:  # NumPy, pandas and csv raise many error types
         raise UserError(f"{path}: {_why(error)}") from error
 
 
@@ -87,7 +87,7 @@ def _header(text: str, delimiter: str) -> list[str]:
 def _why(error: Exception) -> str:
     if "allow_pickle" in str(error):
         return (
-            "it holds Python objects, which could run code when loaded; save plain arrays, "
+            "it contains Python objects, which could run code when loaded; save plain arrays, "
             "such as labels.astype(str)"
         )
     return f"it cannot be read ({error})"

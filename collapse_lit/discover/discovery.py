@@ -1,4 +1,4 @@
-"""Sub-classes of every class, found without a fine label, and what is to be said of each."""
+"""The sub-classes of every class, found without fine labels, with a verdict on each class."""
 
 from dataclasses import dataclass
 
@@ -13,49 +13,49 @@ from collapse_lit.measure.recovery.choice import REPRODUCIBLE
 from collapse_lit.measure.recovery.clusters import ClassClusters, Recovery
 from collapse_lit.measure.recovery.valley import VALLEY
 
-FEW = 32  # samples below which recover looks along a single axis
-SILHOUETTE_SAMPLES = 1000  # rows of a class that silhouettes are taken among
+FEW = 32  # with fewer samples, recover uses a single axis
+SILHOUETTE_SAMPLES = 1000  # samples of a class used for silhouettes
 
 
 @dataclass(frozen=True, eq=False)
 class SubClasses(ClassClusters):
-    """The k clusters inside one class, and what is to be said of them.
+    """The k clusters inside one class, with a verdict.
 
     Attributes:
-        asked: the number that was asked for, None where it was estimated.
+        asked: the requested number of clusters, None if it was estimated.
     """
 
     asked: int | None
 
     @property
     def doubts(self) -> tuple[str, ...]:
-        """Why its clusters may be none, where no valley of density lies around each.
+        """Reasons to doubt clusters without a valley of density around each.
 
-        Low separation, halves that disagree, few samples.
+        The reasons are low separation, halves that disagree, and few samples.
         """
         if self.k == 1:
             return ()
         reasons = []
         if not self.distinct and self.separation <= 0:
             reasons.append(
-                f"doubtful: {self.k} clusters describe it no better than one "
-                f"(separation {self.separation:.2f}, not above 0)"
+                f"doubtful: {self.k} clusters fit it no better than one (separation "
+                f"{self.separation:.2f}, not above 0)"
             )
         if not self.distinct and self.stability < REPRODUCIBLE:
             reasons.append(
-                f"doubtful: two random halves of it agree at {self.stability:.2f} only "
+                f"doubtful: two random halves agree only to {self.stability:.2f} "
                 f"(below {REPRODUCIBLE})"
             )
         if len(self) < FEW:
-            reasons.append(f"doubtful: found in {len(self)} samples only (below {FEW})")
+            reasons.append(f"doubtful: found in only {len(self)} samples (below {FEW})")
         return tuple(reasons)
 
     @property
     def verdict(self) -> str:
         """``distinct``, ``gradual``, ``doubtful`` or ``one``.
 
-        Clusters are distinct if a valley of density lies around each; gradual if they are
-        reproducible without: a continuum cut in pieces, or clusters that overlap.
+        Clusters are distinct if a valley of density lies around each. They are gradual if they are
+        reproducible without such valleys: parts of a continuum, or overlapping clusters.
         """
         if self.k == 1:
             return "one"
@@ -65,14 +65,14 @@ class SubClasses(ClassClusters):
 
     @property
     def cautions(self) -> tuple[str, ...]:
-        """What a reader should be wary of: the doubts, clusters or classes that are too small."""
+        """Warnings for the reader: doubts, and clusters or classes that are too small."""
         said = list(self.doubts)
         if self.verdict == "gradual":
             said.append(self._gradual)
         if self.lopsided:
-            said.append(f"one of its clusters is {self.lopsided}: {self.sizes} samples")
+            said.append(f"one cluster is {self.lopsided}: cluster sizes {self.sizes}")
         if self.k == 1 and len(self) < FEW:
-            said.append(f"too few samples to tell: {len(self)} (below {FEW})")
+            said.append(f"too few samples for a verdict: {len(self)} (below {FEW})")
         return tuple(said)
 
     @property
@@ -80,20 +80,20 @@ class SubClasses(ClassClusters):
         joined = [j for j, p in enumerate(self.valleys) if p > VALLEY]
         which = "any" if len(joined) == self.k else f"{len(joined)}"
         return (
-            f"gradual: no valley of density around {which} of its clusters: one shape cut in "
-            "pieces, or clusters that overlap"
+            f"gradual: no valley of density around {which} of its clusters; they may overlap or be "
+            "parts of one continuum"
         )
 
     @property
     def sentences(self) -> tuple[str, ...]:
-        """All that is to be said of this class."""
+        """All remarks about this class."""
         if self.k > 1:
             return self.cautions
-        none = "no sub-structure found" if self.asked is None else "one cluster, as asked"
+        none = "no sub-structure found" if self.asked is None else "one cluster, as requested"
         return (none, *self.cautions)
 
     def silhouettes(self) -> list[float | None]:
-        """Mean silhouette of each cluster in the plane, of up to 1,000 samples; None for k = 1."""
+        """Mean silhouette of each cluster in the plane, on up to 1,000 samples; None for k = 1."""
         some = np.random.default_rng(0).permutation(len(self))[:SILHOUETTE_SAMPLES]
         ids = self.ids.numpy()[some]
         present = np.unique(ids)
@@ -105,12 +105,12 @@ class SubClasses(ClassClusters):
 
 @dataclass(frozen=True, eq=False)
 class Discovery:
-    """What was found in all N samples.
+    """The sub-classes found in all N samples.
 
     Attributes:
         recovery: the clusters of all classes.
         classes: the sub-classes of each class, in order.
-        seed: of all random starts and halves.
+        seed: seed of all random starts and halves.
     """
 
     recovery: Recovery
@@ -119,22 +119,22 @@ class Discovery:
 
     @property
     def cluster_to_coarse(self) -> Tensor:
-        """(K,) int64, the class of each cluster; those of a class follow one another."""
+        """(K,) int64, the class of each cluster; the clusters of a class are contiguous."""
         return self.recovery.cluster_to_coarse
 
     @property
     def ids(self) -> Tensor:
-        """(N,) int64, clusters numbered 0..K-1 over all classes."""
+        """(N,) int64, cluster of each sample, numbered 0..K-1 over all classes."""
         return self.recovery.ids
 
     @property
     def confidence(self) -> Tensor:
-        """(N,) float32 in [0, 1], probability of the sample's cluster."""
+        """(N,) float32 in [0, 1], probability of each sample's cluster."""
         return self.recovery.confidence
 
     @property
     def margin(self) -> Tensor:
-        """(N,) float32 in [-1, 1], the same less that of the runner-up."""
+        """(N,) float32 in [-1, 1], confidence minus the probability of the second-best cluster."""
         return self.recovery.margin
 
     def first_cluster(self, coarse: int) -> int:
@@ -145,18 +145,19 @@ class Discovery:
 def discover(
     samples: Samples, k: Wanted = "auto", seed: int = 0, space: str | None = None
 ) -> Discovery:
-    """Find the sub-classes of each class; fine labels are not looked at.
+    """Find the sub-classes of each class without using fine labels.
 
     Args:
         samples: features and classes.
         k: clusters in every class, or ``"auto"`` to estimate each (1 to 8), or ``{class: number}``
-            for some classes by name, the others being estimated.
+            for some classes by name; the other classes are estimated.
         seed: seed of all random starts and halves.
         space: a space and clusterer for all classes, such as ``"white32/gmm"``; None or ``"auto"``
-            to choose one for each class without labels.
+            chooses one for each class without labels.
 
     Raises:
-        UserError: ``k`` names no class, or is larger than a class; or there is no such space.
+        UserError: ``k`` names an unknown class or exceeds the size of a class, or the space is
+            unknown.
     """
     asked = numbers_wanted(k, samples)
     spaces_wanted(space, estimate=None in asked)

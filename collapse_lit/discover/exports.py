@@ -1,4 +1,4 @@
-"""A discovery in the formats of other tools: a table with features, and TensorBoard's projector."""
+"""Export a discovery for other tools: a table with features, or TensorBoard's projector."""
 
 import io
 from collections.abc import Callable, Sequence
@@ -19,19 +19,19 @@ from collapse_lit.errors import UserError
 from collapse_lit.pages import make_sprite
 from collapse_lit.tracking.whole_files import write_whole
 
-POINTS = 5000  # in the projector: more are slow in a browser
-SHEET = 8192  # pixels of a side: TensorBoard shows no larger sprite
+POINTS = 5000  # largest number of samples in the projector; more are slow in a browser
+SHEET = 8192  # pixels per side: TensorBoard's largest sprite
 BLANK = Image.new("RGB", (48, 48), (128, 128, 128))
 
 Columns = dict[str, list[Any]]
 
 
 def export(folder: DiscoveryFolder, formats: Sequence[str]) -> list[Path]:
-    """Write a discovery in other formats; returns what to open.
+    """Write a discovery in other formats; return the paths to open.
 
     Args:
-        folder: where the discovery is, and where the files go.
-        formats: of :data:`FORMATS`.
+        folder: the folder of the discovery, which also receives the files.
+        formats: keys of :data:`FORMATS`.
 
     Raises:
         UserError: There is no discovery, its features have changed, or a package is missing.
@@ -62,7 +62,7 @@ def _names(folder: DiscoveryFolder) -> dict[int, str]:
 
 
 def _parquet(folder: DiscoveryFolder, features: Tensor, columns: Columns) -> Path:
-    """A row a sample, its features as a list: for pandas, Spotlight, Lightly, DuckDB."""
+    """One row per sample with its features as a list, for pandas, Spotlight, Lightly or DuckDB."""
     try:
         import pandas as pd
 
@@ -76,7 +76,7 @@ def _parquet(folder: DiscoveryFolder, features: Tensor, columns: Columns) -> Pat
 
 
 def _projector(folder: DiscoveryFolder, features: Tensor, columns: Columns) -> Path:
-    """What ``tensorboard --logdir`` opens: up to 5,000 samples, with their pictures if any."""
+    """Files for ``tensorboard --logdir``: up to 5,000 samples, with pictures if available."""
     n = len(features)
     rows = np.sort(np.random.default_rng(0).permutation(n)[:POINTS])
     tensors, metadata, sprite, config = folder.projector
@@ -113,7 +113,7 @@ def _sprite(columns: Columns, rows: np.ndarray, folder: Path) -> tuple[bytes, in
     def shown(row: int) -> Image.Image:
         try:
             return picture(row)
-        except Exception:  # Pillow raises many kinds for a broken file
+        except Exception:  # Pillow raises many error types for a broken file
             return BLANK
 
     sprite = make_sprite(rows.tolist(), map(shown, rows.tolist()))

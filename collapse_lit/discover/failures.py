@@ -1,4 +1,4 @@
-"""Where the classifier fails: its accuracy, loss and confusions in each cluster, worst first."""
+"""The classifier's accuracy, loss and confusions in each cluster, worst first."""
 
 import math
 from collections import Counter
@@ -10,8 +10,8 @@ from scipy.stats import norm
 from collapse_lit.discover.discovery import Discovery
 from collapse_lit.discover.samples import Samples
 
-LEVEL = 0.95  # of all intervals of differences together
-NOTABLE = 0.05  # accuracy below the rest of the class that is worth a warning
+LEVEL = 0.95  # joint confidence level of all intervals of differences
+NOTABLE = 0.05  # drop in accuracy below the rest of the class that causes a warning
 MOST_CONFUSIONS = 3
 
 Interval = tuple[float, float]
@@ -19,18 +19,18 @@ Interval = tuple[float, float]
 
 @dataclass(frozen=True)
 class ClusterFailures:
-    """How the classifier does on one cluster.
+    """The classifier's results on one cluster.
 
     Attributes:
-        cluster: its number.
-        samples: its samples whose prediction is known, one or more.
-        right: how many of them get their class.
+        cluster: number of the cluster.
+        samples: number of its samples with a known prediction, at least one.
+        right: number of samples that are classified correctly.
         interval: Wilson's 95 % interval of the accuracy.
-        loss: mean cross-entropy in nats, None where it is not known.
-        confusions: the classes given most often instead, and how often.
-        rest: accuracy on the rest of the class, None where there is none.
-        difference: interval of the accuracy less that of the rest, at 95 % for all clusters
-            together; None where there is no rest.
+        loss: mean cross-entropy in nats, None if unknown.
+        confusions: the most frequent wrong classes, with counts.
+        rest: accuracy on the rest of the class, None if the cluster is the whole class.
+        difference: interval of the accuracy minus that of the rest, at 95 % for all clusters
+            jointly; None without a rest.
     """
 
     cluster: int
@@ -44,17 +44,17 @@ class ClusterFailures:
 
     @property
     def accuracy(self) -> float:
-        """Share of the samples that get their class."""
+        """Share of the samples that are classified correctly."""
         return self.right / self.samples
 
     @property
     def worse(self) -> bool:
-        """Whether it is worse than the rest of its class, by a notable amount and for sure."""
+        """Whether the accuracy is notably and significantly below that of the rest of the class."""
         return self.difference is not None and self.difference[1] < -NOTABLE
 
     @property
     def sentence(self) -> str:
-        """The warning, where it is worse."""
+        """The warning for a cluster that is worse."""
         assert self.rest is not None
         assert self.difference is not None
         low, high = (100 * -side for side in reversed(self.difference))
@@ -67,12 +67,12 @@ class ClusterFailures:
 
 @dataclass(frozen=True)
 class Failures:
-    """How the classifier does.
+    """The classifier's results on all clusters.
 
     Attributes:
-        samples: samples whose prediction is known.
-        right: how many of them get their class.
-        clusters: those with such samples, worst first.
+        samples: number of samples with a known prediction.
+        right: number of samples that are classified correctly.
+        clusters: clusters with such samples, worst first.
     """
 
     samples: int
@@ -81,7 +81,7 @@ class Failures:
 
 
 def find_failures(samples: Samples, found: Discovery) -> Failures | None:
-    """Score the classifier in each cluster; None where its predictions are not known."""
+    """Score the classifier in each cluster; None without predictions."""
     if samples.predictions is None:
         return None
     given, loss = samples.predictions.ids, samples.predictions.loss
@@ -127,7 +127,7 @@ def wilson(right: int, n: int, level: float = LEVEL) -> Interval:
 
 
 def difference(right: int, n: int, other_right: int, others: int, level: float) -> Interval:
-    """Interval of one share less another by Newcombe's hybrid score (1998, method 10)."""
+    """Interval of the difference of two shares by Newcombe's hybrid score (1998, method 10)."""
     p, q = right / n, other_right / others
     (low, high), (other_low, other_high) = (
         wilson(right, n, level),

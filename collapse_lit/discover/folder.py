@@ -1,4 +1,4 @@
-"""The folder of a discovery: it holds the files of one discovery, or of none."""
+"""The folder of a discovery, which holds the complete files of one discovery or none."""
 
 import json
 import os
@@ -9,11 +9,11 @@ from typing import Any
 from collapse_lit.discover.csv_files import read_csv
 from collapse_lit.errors import UserError
 
-NEEDED = {"classes", "samples", "features", "assignment"}  # of a summary
+NEEDED = {"classes", "samples", "features", "assignment"}  # keys of a summary
 
 
 class DiscoveryFolder:
-    """Paths of what a discovery writes, by the names that users rely on."""
+    """Paths of the files of a discovery, under names that users rely on."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -31,7 +31,9 @@ class DiscoveryFolder:
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """All that a discovery may write; the summary, which marks it, is the last."""
+        """All files that a discovery may write. The summary is last, because it marks a complete
+        discovery.
+        """
         return (
             *(self.clusters, self.report, self.names, self.features, self.probe),
             *(self.parquet, *self.projector),
@@ -39,10 +41,10 @@ class DiscoveryFolder:
         )
 
     def claim(self) -> None:
-        """Make the folder, and see that all can be written, before anything is computed in vain.
+        """Make the folder and check that it is writable, before any computation.
 
         Raises:
-            UserError: It cannot be written to, or names were filled in there that would be lost.
+            UserError: The folder cannot be written to, or it contains names that would be lost.
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
@@ -56,23 +58,24 @@ class DiscoveryFolder:
         for file in self.files:
             if file.exists() and not file.is_file():
                 raise UserError(
-                    f"--out {self.path}: {file} is no file and would be in the way; choose another "
+                    f"--out {self.path}: {file} exists and is not a file; remove it or choose "
+                    "another "
                     "folder"
                 )
         if self.names.exists() and any(n.strip() for n in read_csv(self.names, ("name",))["name"]):
             raise UserError(
-                f"{self.names} has names filled in, which new clusters would make void; move it "
-                "away, or choose another --out"
+                f"{self.names} contains names, which do not fit new clusters; move it away, or "
+                "choose another --out"
             )
 
     def replace(self, contents: Mapping[Path, bytes]) -> None:
-        """Put the files of one discovery in the place of those of another.
+        """Replace the files of an earlier discovery.
 
-        All are written beside their places first. A disk that is full leaves what was there; a kill
-        on the way leaves a folder without a summary, which is of no discovery.
+        All files are first written under temporary names. A full disk leaves the old files in
+        place. A kill leaves a folder without a summary, which holds no discovery.
 
         Raises:
-            UserError: They cannot be written; what was there before is still there.
+            UserError: The files cannot be written; the old files are still there.
         """
         ready: list[tuple[Path, Path]] = []
         try:
@@ -97,10 +100,10 @@ class DiscoveryFolder:
                 partial.unlink(missing_ok=True)
 
     def read_summary(self) -> dict[str, Any]:
-        """What ``clusters.json`` says.
+        """Read ``clusters.json``.
 
         Raises:
-            UserError: There is none, or it is broken.
+            UserError: The file is missing or broken.
         """
         try:
             summary = json.loads(self.summary.read_text(encoding="utf-8"))
@@ -110,10 +113,11 @@ class DiscoveryFolder:
                 "--names first"
             ) from error
         except (OSError, ValueError) as error:
-            raise UserError(f"{self.summary}: it is no JSON ({error})") from error
+            raise UserError(f"{self.summary}: it is not valid JSON ({error})") from error
         if not isinstance(summary, dict) or not summary.keys() >= NEEDED:
             raise UserError(
-                f"{self.summary}: it is of another version or something else; run discover again"
+                f"{self.summary}: it is not a discovery, or it is from another version; run "
+                "discover again"
             )
         return summary
 

@@ -1,4 +1,4 @@
-"""What a person looks at to name a cluster: its typical, most and least certain members."""
+"""The gallery for naming a cluster: its typical, most certain and least certain members."""
 
 import base64
 import io
@@ -17,8 +17,8 @@ from collapse_lit.discover.discovery import Discovery, SubClasses
 from collapse_lit.discover.samples import Samples
 from collapse_lit.measure.recovery.spaces import coordinates
 
-ALL_NAMES = 20000  # of samples that a page lists: 2 MB
-ALL_TILES = 3000  # on a page, about: it must still open
+ALL_NAMES = 20000  # largest number of names on a page: 2 MB
+ALL_TILES = 3000  # approximate number on a page, so that it still opens
 MOST, FEWEST = 8, 2  # tiles in a strip
 SIDE = 96  # pixels
 
@@ -28,9 +28,9 @@ class Tile:
     """One sample.
 
     Attributes:
-        name: what it is called.
-        jpeg: its picture in base64, None where it has none.
-        link: address of its file, seen from the page; None where there is no such file.
+        name: name of the sample.
+        jpeg: its picture in base64; None without a picture.
+        link: address of its file relative to the page; None without a file.
     """
 
     name: str
@@ -43,10 +43,10 @@ class Members:
     """Rows of some members of one cluster.
 
     Attributes:
-        typical: nearest to the cluster's mean in the space that it was found in, before t-SNE or
-            UMAP lay it out; the first is the medoid.
+        typical: nearest to the cluster's mean in the chosen space, before t-SNE or UMAP; the first
+            is the medoid.
         certain: highest confidence.
-        uncertain: lowest margin before the runner-up.
+        uncertain: lowest margin over the second-best cluster.
     """
 
     typical: list[int]
@@ -64,7 +64,7 @@ class Strips:
 
 
 def choose_members(samples: Samples, found: Discovery) -> list[Members]:
-    """Members of each of the K clusters, 8 of a kind or fewer where there are many clusters."""
+    """Members of each of the K clusters, at most 8 of each kind; fewer with many clusters."""
     most = min(max(ALL_TILES // (3 * len(found.cluster_to_coarse)), FEWEST), MOST)
     return [members for classes in found.classes for members in _of_class(samples, classes, most)]
 
@@ -87,14 +87,14 @@ def _tile(samples: Samples, row: int, folder: Path) -> Tile:
 
 
 def link_to(samples: Samples, row: int, folder: Path) -> str | None:
-    """Address of a sample's file for a page in ``folder``; None where there is no such file."""
+    """Address of a sample's file relative to ``folder``; None without a file."""
     if samples.paths is None or not Path(samples.paths[row]).is_file():
         return None
     return quote(os.path.relpath(samples.paths[row], folder).replace(os.sep, "/"))
 
 
 def list_all(samples: Samples, found: Discovery, folder: Path) -> dict[int, list[Tile]]:
-    """Every sample of each cluster by its name, least certain first; none where they are many."""
+    """Every sample of each cluster by name, least certain first; empty if there are too many."""
     if samples.paths is None or len(samples) > ALL_NAMES:
         return {}
     listed: dict[int, list[Tile]] = {}
@@ -105,7 +105,7 @@ def list_all(samples: Samples, found: Discovery, folder: Path) -> dict[int, list
 
 
 def thumbnail(samples: Samples, row: int) -> str | None:
-    """A sample's picture as a small JPEG in base64, None if there is none or it is broken."""
+    """A sample's picture as a small JPEG in base64; None if it is missing or broken."""
     picture = picture_of(samples, row)
     if picture is None:
         return None
@@ -117,12 +117,12 @@ def thumbnail(samples: Samples, row: int) -> str | None:
 
 
 def picture_of(samples: Samples, row: int) -> Image.Image | None:
-    """A sample's picture, None if there is none or it is broken."""
+    """A sample's picture; None if it is missing or broken."""
     if samples.picture is None:
         return None
     try:
         return samples.picture(row)
-    except Exception:  # Pillow raises many kinds for a broken file
+    except Exception:  # Pillow raises many error types for a broken file
         return None
 
 

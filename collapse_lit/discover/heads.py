@@ -1,4 +1,4 @@
-"""The layer that classifies, what enters it, and what comes out of the network in the end."""
+"""The classifying layer, its input, and the output of the network."""
 
 from typing import Any, Literal, Self
 
@@ -10,19 +10,19 @@ from collapse_lit.reading.layers import find_layer
 
 Pool = Literal["cls", "mean"]
 POOLS: tuple[Pool, ...] = ("cls", "mean")
-OUTPUT = "output"  # in place of a layer: the network's own output is the feature
+OUTPUT = "output"  # instead of a layer: the network's output is the feature
 
 
 def classifying_layer(model: nn.Module, name: str, convolution: bool = True) -> str:
-    """Path of the last ``nn.Linear``; or of the last convolution where there is none.
+    """Path of the last ``nn.Linear``, or of the last convolution without one.
 
     Args:
         model: the network.
-        name: what it is called in messages.
-        convolution: whether a convolution may be it, as in SqueezeNet.
+        name: name of the network in messages.
+        convolution: whether a convolution may be the classifying layer, as in SqueezeNet.
 
     Raises:
-        UserError: There is none.
+        UserError: There is no such layer.
     """
     kinds = (nn.Linear, nn.Conv2d) if convolution else (nn.Linear,)
     for kind in kinds:
@@ -30,19 +30,19 @@ def classifying_layer(model: nn.Module, name: str, convolution: bool = True) -> 
         if paths and paths[-1]:
             return paths[-1]
     raise UserError(
-        f"--layer: {name} has no linear layer; name the one that classifies, or say --layer "
-        f"{OUTPUT} where the network returns features"
+        f"--layer: {name} has no linear layer; give the path of the classifying layer, or --layer "
+        f"{OUTPUT} if the network returns features"
     )
 
 
 def prepared(model: nn.Module, layer: str, pool: Pool | None) -> tuple[nn.Module, str]:
-    """The network and the path whose input is the feature.
+    """The network and the path of the layer whose input is the feature.
 
     Args:
-        model: the network; with ``pool``, a layer of it is wrapped.
-        layer: path of the layer that classifies, or ``output``.
-        pool: how tokens (n, t, c) that enter it become one row a sample: the first token, which is
-            the class token of a vision transformer, or the mean of all.
+        model: the network; with ``pool``, one of its layers is wrapped.
+        layer: path of the classifying layer, or ``output``.
+        pool: how tokens (n, t, c) become one row per sample: ``cls`` for the first token (the class
+            token of a vision transformer) or ``mean`` for the mean of all.
 
     Raises:
         UserError: There is no such layer.
@@ -56,7 +56,7 @@ def prepared(model: nn.Module, layer: str, pool: Pool | None) -> tuple[nn.Module
 
 
 class Pooled(nn.Module):
-    """A layer that takes tokens (n, t, c), and lets their pooled row (n, c) be read."""
+    """Wraps a layer with token input (n, t, c), and exposes the pooled row (n, c)."""
 
     def __init__(self, layer: nn.Module, pool: Pool) -> None:
         super().__init__()
@@ -64,37 +64,37 @@ class Pooled(nn.Module):
         self.pooled = nn.Identity()
 
     def forward(self, tokens: Tensor, *args: Any, **kwargs: Any) -> Any:
-        """What the layer itself gives.
+        """The output of the wrapped layer.
 
         Raises:
-            UserError: Its input is no tokens.
+            UserError: The input is not tokens.
         """
         if tokens.ndim != 3:
             raise UserError(
-                f"--pool {self.pool} is for tokens (samples, tokens, features); what enters this "
-                f"layer has shape {tuple(tokens.shape)}"
+                f"--pool {self.pool} needs tokens (samples, tokens, features), but the input of "
+                f"this layer has shape {tuple(tokens.shape)}"
             )
         self.pooled(tokens[:, 0] if self.pool == "cls" else tokens.mean(dim=1))
         return self.layer(tokens, *args, **kwargs)
 
 
 class Logits:
-    """Keeps what a network returns, batch by batch, where that is one row of logits a sample."""
+    """Records the logits of a network batch by batch, if it returns one row per sample."""
 
     def __init__(self, model: nn.Module) -> None:
         self._rows: list[Tensor | None] = []
         self._handle = model.register_forward_hook(self._keep)
 
     def __enter__(self) -> Self:
-        """Start to listen."""
+        """Register the hook."""
         return self
 
     def __exit__(self, *error: object) -> None:
-        """Leave the network without hooks of ours."""
+        """Remove the hook."""
         self._handle.remove()
 
     def every(self, step: int = 1) -> Tensor | None:
-        """(N, C) of every so manieth call; None where one was no logits."""
+        """(N, C) logits of every ``step``-th call; None if a call returned no logits."""
         rows = [row for row in self._rows[::step] if row is not None]
         whole = (
             rows and len(rows) == len(self._rows[::step]) and len({r.shape[1] for r in rows}) == 1

@@ -13,15 +13,17 @@ TAKES = ("model", "layer", "pool")
 
 
 def build(options: NetworkOptions) -> Built:
-    """The classifier of ``hf:FOLDER`` with its own weights, preparation and class names.
+    """Build the classifier of ``hf:FOLDER`` with its weights, preparation and class names.
 
     Raises:
-        UserError: transformers is missing, there is no such classifier, or an option is not for it.
+        UserError: transformers is missing, the classifier is missing, or an option does not apply.
     """
     name = options.model.removeprefix("hf:")
     for option, value in vars(options).items():
         if value is not None and option not in TAKES:
-            raise UserError(f"--{option} does not go with hf:, whose folder says it")
+            raise UserError(
+                f"--{option} cannot be combined with hf:, because the model's folder defines it"
+            )
     try:
         from transformers import AutoImageProcessor, AutoModelForImageClassification
     except ImportError as error:
@@ -32,10 +34,10 @@ def build(options: NetworkOptions) -> Built:
     try:
         model = AutoModelForImageClassification.from_pretrained(name, local_files_only=local)
         processor = AutoImageProcessor.from_pretrained(name, local_files_only=local)
-    except Exception as error:  # whatever the hub's client raises
+    except Exception as error:  # the hub's client raises many error types
         said = " ".join(str(error).split())
         raise UserError(
-            f"--model {options.model}: no image classifier can be had there ({said[:300]})"
+            f"--model {options.model}: no image classifier can be loaded ({said[:300]})"
         ) from error
 
     def transform(image: Image.Image) -> Tensor:

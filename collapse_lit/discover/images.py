@@ -1,4 +1,4 @@
-"""A folder of images: read in batches for a network, and shown as pictures."""
+"""Read a folder of images in batches for a network, and as pictures."""
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -26,7 +26,7 @@ def labelled_images(folder: Path) -> Listing:
     """The images of FOLDER/CLASS/… in a fixed order, and the class of each.
 
     Raises:
-        UserError: There is no such folder, or it holds no class folders with images.
+        UserError: The folder is missing, or it holds no class folders with images.
     """
     if not folder.is_dir():
         raise UserError(f"--images {folder}: there is no such folder")
@@ -37,7 +37,7 @@ def all_images(folder: Path) -> list[Path]:
     """All images anywhere below a folder, in alphabetical order.
 
     Raises:
-        UserError: There is none.
+        UserError: There are no images.
     """
     if not folder.is_dir():
         raise UserError(f"--images {folder}: there is no such folder")
@@ -45,18 +45,18 @@ def all_images(folder: Path) -> list[Path]:
 
 
 def image_batches(files: Sequence[Path], transform: Transform) -> Iterator[Tensor]:
-    """Batches of images (B, C, H, W), decoded by threads ahead of the network.
+    """Batches of images (B, C, H, W), decoded ahead of the network by threads.
 
-    After a broken image the rest is only decoded, so that one message names all that are broken.
+    After a broken image, the rest is only decoded, so that one message lists all broken images.
 
     Raises:
-        UserError: Images are broken, after the last batch.
+        UserError: Images are broken; raised after the last batch.
     """
 
     def load(path: Path) -> Tensor | str:
         try:
             return transform(open_picture(path))
-        except Exception as error:  # Pillow raises many kinds for a broken file
+        except Exception as error:  # Pillow raises many error types for a broken file
             return f"{plain_text(path)} ({error})"
 
     broken: list[str] = []
@@ -87,14 +87,14 @@ def preparation(
     interpolation: v2.InterpolationMode,
     channels: int = 3,
 ) -> Transform:
-    """What a network wants of a picture: the shorter side resized, the centre cropped, normalised.
+    """Preparation of a picture for a network: resize the shorter side, crop the centre, normalise.
 
     Args:
         resize: length of the shorter side in pixels.
         crop: side of the square in pixels.
-        mean: mean of each channel on the scale 0…1; a single one is for all.
-        std: likewise the standard deviation.
-        interpolation: how to resize.
+        mean: mean of each channel on the scale 0…1, or one number for all channels.
+        std: standard deviation of each channel, or one number for all channels.
+        interpolation: interpolation for resizing.
         channels: 3 for RGB, 1 for grey.
     """
     return v2.Compose(
@@ -110,5 +110,5 @@ def preparation(
 
 
 def pictures_from(files: Sequence[Path]) -> Picture:
-    """The picture of a sample by its row."""
+    """A function that returns the picture of a sample by its row."""
     return lambda row: open_picture(files[row])

@@ -1,4 +1,4 @@
-"""The command's input: one of features in files, a run, or a network with a folder of images."""
+"""The command's input: features in files, a run, or a network with a folder of images."""
 
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -12,7 +12,7 @@ from collapse_lit.errors import UserError
 if TYPE_CHECKING:
     from collapse_lit.discover.builders import NetworkOptions
 
-# What may be said of each kind of input; the first is what names it.
+# Options of each kind of input; the first option selects the kind.
 OPTIONS_OF = {
     "features": ("labels", "predictions"),
     "within": ("cluster",),
@@ -26,7 +26,7 @@ OPTIONS_OF = {
 
 @dataclass(frozen=True)
 class Input:
-    """Where the samples are, as said on the command line; None where nothing was said."""
+    """The command-line options about samples; None for options that were not given."""
 
     features: Path | None = None
     labels: Path | None = None
@@ -46,15 +46,15 @@ class Input:
     cluster: list[int] | None = None
 
     def check(self) -> None:
-        """See that it names one of :data:`OPTIONS_OF`.
+        """Check that the options select exactly one kind of :data:`OPTIONS_OF`.
 
         Raises:
-            UserError: None or several were named, or an option belongs to another kind.
+            UserError: No kind or several kinds are selected, or an option belongs to another kind.
         """
         named = [kind for kind in OPTIONS_OF if getattr(self, kind) is not None]
         if len(named) != 1:
             raise UserError(
-                "say where the samples are, in one way: --features F.npy --labels L.csv, "
+                "give the samples in exactly one way: --features F.npy --labels L.csv, "
                 "--run runs/NAME, or --model NAME --weights FILE --images FOLDER"
                 + (f" (not {' and '.join('--' + kind for kind in named)} at once)" if named else "")
             )
@@ -64,18 +64,18 @@ class Input:
                 kind,
                 *OPTIONS_OF[kind],
             ):
-                raise UserError(f"--{option.name} does not go with --{kind}")
+                raise UserError(f"--{option.name} cannot be combined with --{kind}")
         if kind == "within" and not self.cluster:
-            raise UserError("--within: add --cluster with the numbers of the clusters to look into")
+            raise UserError("--within: add --cluster with the numbers of the clusters to divide")
         if kind == "model" and self.images is None:
             raise UserError("--model: add --images FOLDER, with images in FOLDER/CLASS/")
 
 
 def load_samples(source: Input) -> Samples:
-    """The labelled samples to look for sub-classes in: of a run, its training set or ``images``.
+    """Load the labelled samples; for a run, its training set or ``images``.
 
     Raises:
-        UserError: They cannot be had; the message names the file or option.
+        UserError: The samples cannot be loaded; the message names the file or option.
     """
     samples = _read_samples(source)
     if source.predictions is None:
@@ -86,7 +86,7 @@ def load_samples(source: Input) -> Samples:
 
 
 def _read_samples(source: Input) -> Samples:
-    source.check()  # rooms are entered only when needed: Lightning takes seconds to import
+    source.check()  # modules are imported only when needed: Lightning takes seconds
     if source.features is not None:
         from collapse_lit.discover.tables import table_samples
 
@@ -107,9 +107,9 @@ def _read_samples(source: Input) -> Samples:
 
 
 def load_unlabelled(source: Input) -> tuple[Tensor, tuple[str, ...] | None]:
-    """Features (N, d) of new samples and, where they have any, their paths.
+    """Features (N, d) of new samples and their paths, if they have paths.
 
-    Those of a run are its test set, unless there are ``images``.
+    For a run, these are its test set, unless ``images`` are given.
 
     Raises:
         UserError: As :func:`load_samples`.
@@ -134,7 +134,7 @@ def load_unlabelled(source: Input) -> tuple[Tensor, tuple[str, ...] | None]:
 
 
 def _network(source: Input) -> "NetworkOptions":
-    """What a network is described by; the images are another matter."""
+    """The options that describe a network, without its images."""
     from collapse_lit.discover.builders import NetworkOptions
 
     return NetworkOptions(

@@ -1,4 +1,4 @@
-"""Names for clusters: read from the filled-in table, fitted as a probe, predicted anew."""
+"""Names of clusters: read them from the table, fit a probe, and predict names of new samples."""
 
 import io
 import math
@@ -27,8 +27,8 @@ class NamedProbe:
     """A linear classifier whose classes have names.
 
     Attributes:
-        names: of the M classes.
-        linear: the classifier, of features (N, d).
+        names: names of the M classes.
+        linear: the classifier on features (N, d).
     """
 
     names: tuple[str, ...]
@@ -42,13 +42,13 @@ class NamedProbe:
 
 @dataclass(frozen=True)
 class Fitted:
-    """What fitting the names came to.
+    """The result of fitting the names.
 
     Attributes:
         probe: the named probe.
-        samples: how many it was fitted on.
-        agreement: share of those to which it gives the name of their cluster.
-        unnamed: clusters that were left out.
+        samples: number of samples used for the fit.
+        agreement: share of these samples for which the probe predicts the name of their cluster.
+        unnamed: clusters without a name, which were skipped.
     """
 
     probe: NamedProbe
@@ -58,15 +58,15 @@ class Fitted:
 
 
 def fit_names(folder: DiscoveryFolder, names_file: Path) -> Fitted:
-    """Fit and save a probe that tells the named clusters apart; clusters of one name are one class.
+    """Fit and save a probe on the named clusters; clusters with the same name form one class.
 
     Args:
-        folder: where the discovery was written.
-        names_file: its ``names.csv``, with names filled in; clusters without one are left out.
+        folder: the folder of the discovery.
+        names_file: its ``names.csv`` with names filled in; clusters without a name are skipped.
 
     Raises:
-        UserError: There is no discovery, its features are gone or have changed, or the names are
-            not of its clusters.
+        UserError: There is no discovery, its features are missing or changed, or the names belong
+            to another discovery.
     """
     summary = folder.read_summary()
     names = read_names(names_file, summary)
@@ -89,10 +89,11 @@ def read_names(path: Path, summary: Mapping[str, Any]) -> dict[int, str]:
 
     Args:
         path: CSV file with the columns ``cluster``, ``size`` and ``name``, as ``names.csv`` has.
-        summary: the discovery that it is about.
+        summary: the summary of the discovery.
 
     Raises:
-        UserError: A cluster is unknown, occurs twice or has another size; or fewer than two names.
+        UserError: A cluster is unknown, occurs twice or has another size, or there are fewer than
+            two names.
     """
     sizes = {
         cluster["cluster"]: cluster["samples"]
@@ -115,18 +116,18 @@ def read_names(path: Path, summary: Mapping[str, Any]) -> dict[int, str]:
         seen.add(cluster)
         if size.strip() != str(sizes[int(cluster)]):
             raise UserError(
-                f"{path}: cluster {cluster} has {size} samples there and {sizes[int(cluster)]} "
-                "here; it is of another discovery"
+                f"{path}: cluster {cluster} has {size} samples in this file and "
+                f"{sizes[int(cluster)]} in the discovery; the file belongs to another discovery"
             )
         if name.strip() and sizes[int(cluster)]:
             names[int(cluster)] = name.strip()
     if len(set(names.values())) < 2:
-        raise UserError(f"{path}: fill in the column 'name' for clusters of at least two names")
+        raise UserError(f"{path}: fill in at least two different names in the column 'name'")
     return names
 
 
 def save_probe(path: Path, probe: NamedProbe) -> None:
-    """Write plain arrays, which load without running code."""
+    """Write the probe as plain arrays, which load without running code."""
     buffer = io.BytesIO()
     np.savez(
         buffer,
@@ -143,7 +144,7 @@ def load_probe(path: Path) -> NamedProbe:
     """Read what :func:`save_probe` wrote.
 
     Raises:
-        UserError: The file is missing or holds something else.
+        UserError: The file is missing or is not a probe.
     """
     try:
         with path.open("rb") as file:
@@ -154,27 +155,26 @@ def load_probe(path: Path) -> NamedProbe:
         raise UserError(
             f"--probe {path}: there is no such file; collapse-lit discover --names writes it"
         ) from error
-    except Exception as error:  # NumPy raises many kinds for a broken or foreign file
-        raise UserError(f"--probe {path}: it is no probe of collapse-lit ({error})") from error
+    except Exception as error:  # NumPy raises many error types for a broken or foreign file
+        raise UserError(f"--probe {path}: this is not a probe of collapse-lit ({error})") from error
     if weight.shape != (len(names), len(mean)) or bias.shape != (len(names),):
-        raise UserError(f"--probe {path}: its arrays do not fit each other; fit it anew")
+        raise UserError(f"--probe {path}: its arrays do not fit together; fit the probe again")
     return NamedProbe(names, Probe(mean, weight, bias, loss=math.nan))
 
 
 def write_predictions(
     path: Path, probe: NamedProbe, features: Tensor, paths: Sequence[str] | None
 ) -> list[int]:
-    """Predict a name for each sample and write them; returns how many got each name.
+    """Predict and write a name for each sample; return the number of samples of each name.
 
     Raises:
-        UserError: The features have another width than those the probe was fitted on, or the file
-            cannot be written.
+        UserError: The features do not have the width of the probe, or the file cannot be written.
     """
     width, fitted_on = features.shape[1], len(probe.linear.mean)
     if width != fitted_on:
         raise UserError(
-            f"the probe was fitted on {fitted_on} features a sample and these have {width}: "
-            "they must come from the same layer of the same classifier"
+            f"the probe needs {fitted_on} features per sample, but these samples have {width}: use "
+            "the same layer of the same classifier"
         )
     number, probability = probe.predict(features)
     rows = zip(
@@ -191,11 +191,11 @@ def write_predictions(
 
 
 def features_of(folder: DiscoveryFolder, summary: Mapping[str, Any]) -> Tensor:
-    """The features that the clusters were found in, unchanged."""
+    """The features of the discovery, checked to be unchanged."""
     file = folder.path / summary["features"]["file"]
     features, _ = read_features(file)
     if digest(features) != summary["features"]["digest"]:
         raise UserError(
-            f"{file}: these are not the features that {folder.summary} is about; run discover again"
+            f"{file}: these are not the features of {folder.summary}; run discover again"
         )
     return features

@@ -1,4 +1,4 @@
-"""What enters the layer of a network that classifies, for the images of a folder."""
+"""Features of a folder of images: the input of a network's classifying layer."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -19,7 +19,7 @@ __all__ = ["NetworkOptions", "available_device", "folder_features", "network_sam
 
 
 def network_samples(options: NetworkOptions, folder: Path) -> Samples:
-    """The features of FOLDER/CLASS/*.jpg, labelled by their class folders.
+    """The features of FOLDER/CLASS/*.jpg, labelled by class folder.
 
     Raises:
         UserError: The model, its weights, its layer or an image cannot be used.
@@ -37,13 +37,13 @@ def network_samples(options: NetworkOptions, folder: Path) -> Samples:
         extracted=True,
     )
     random = options.weights is None and not options.model.startswith("hf:")
-    if random or layer == OUTPUT:  # which decide nothing
+    if random or layer == OUTPUT:  # without trained logits, there are no predictions
         return samples
     return of_logits(logits, built.names, samples)
 
 
 def folder_features(options: NetworkOptions, folder: Path) -> tuple[Tensor, tuple[str, ...]]:
-    """Features (N, d) of all images below a folder, and their paths; no class is needed.
+    """Features (N, d) of all images below a folder, and their paths; class folders are optional.
 
     Raises:
         UserError: As :func:`network_samples`.
@@ -73,11 +73,11 @@ def network_features(
         except torch.OutOfMemoryError as error:
             raise UserError(
                 f"--model {options.model}: a batch of images does not fit into the memory of "
-                f"{device}; leave it to the CPU with CUDA_VISIBLE_DEVICES='' ({error})"
+                f"{device}; set CUDA_VISIBLE_DEVICES='' to use the CPU ({error})"
             ) from error
-        except (RuntimeError, AssertionError) as error:  # vision transformers assert the size
+        except (RuntimeError, AssertionError) as error:  # vision transformers assert the image size
             raise UserError(
-                f"--model {options.model} does not take these images: {error}; see --image_size"
+                f"--model {options.model} cannot process these images: {error}; set --image_size"
             ) from error
     source = f"{options.model}, layer {layer}"
     return check_features(found.features, source), logits.every(), layer
@@ -90,7 +90,7 @@ def available_device() -> torch.device:
 
 
 def numbered(batches: Iterable[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
-    """Batches with the row of each image in place of a label."""
+    """Batches with the row of each image as its label."""
     start = 0
     for images in batches:
         yield images, torch.arange(start, start + len(images))

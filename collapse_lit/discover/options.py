@@ -1,4 +1,4 @@
-"""The options of ``collapse-lit discover`` and ``collapse-lit predict``, checked as read."""
+"""The options of ``collapse-lit discover`` and ``collapse-lit predict``, checked while parsing."""
 
 import argparse
 from pathlib import Path
@@ -42,8 +42,8 @@ def discover_parser() -> Parser:
     what.add_argument(
         "--space",
         default="auto",
-        help="coordinates and clusterer, such as white32/gmm or raw/kmeans: auto (chosen for each "
-        "class without labels; the default), or one for all classes",
+        help="coordinates and clusterer: auto (chosen for each class without labels; the "
+        "default), or one for all classes, such as white32/gmm or raw/kmeans",
     )
     what.add_argument(
         "--seed",
@@ -56,16 +56,16 @@ def discover_parser() -> Parser:
         "--within",
         type=Path,
         metavar="DIR",
-        help="folder of that discovery; its other clusters stay as they are, with their names",
+        help="folder of that discovery; its other clusters keep their samples and names",
     )
     again.add_argument(
         "--cluster",
         type=whole_number(0, LARGEST_SEED),
         nargs="+",
         metavar="N",
-        help="look into these",
+        help="numbers of the clusters to divide",
     )
-    out = parser.add_argument_group("where it goes")
+    out = parser.add_argument_group("output")
     out.add_argument(
         "--out",
         type=Path,
@@ -77,24 +77,28 @@ def discover_parser() -> Parser:
         "--names",
         type=Path,
         metavar="CSV",
-        help="DIR/names.csv with names filled in: fit them and write DIR/probe.npz",
+        help="DIR/names.csv with names filled in: fit a probe on the named clusters, write "
+        "DIR/probe.npz",
     )
     out.add_argument(
         "--export",
         nargs="+",
         choices=EXPORTS,
         metavar="FORMAT",
-        help="write the discovery that is in DIR as parquet (DIR/clusters.parquet, with features) "
+        help="export the discovery in DIR as parquet (DIR/clusters.parquet, with features) "
         "or projector (DIR/projector, for TensorBoard)",
     )
     out.add_argument(
         "--suggest",
         type=Path,
         metavar="CLIP",
-        help="folder of a CLIP-like model: fill the column suggestion of DIR/names.csv",
+        help="folder of a CLIP-like model, which fills the column suggestion of DIR/names.csv",
     )
     out.add_argument(
-        "--vocabulary", type=Path, metavar="TXT", help="for --suggest: words, one a line"
+        "--vocabulary",
+        type=Path,
+        metavar="TXT",
+        help="for --suggest: text file with one word per line",
     )
     return parser
 
@@ -103,10 +107,14 @@ def predict_parser() -> Parser:
     """The options of ``collapse-lit predict``."""
     parser = _parser("predict", PREDICT)
     parser.add_argument(
-        "--probe", type=Path, required=True, metavar="NPZ", help="what discover --names wrote"
+        "--probe", type=Path, required=True, metavar="NPZ", help="probe written by discover --names"
     )
     parser.add_argument(
-        "--out", type=Path, required=True, metavar="CSV", help="file for path or index, name, …"
+        "--out",
+        type=Path,
+        required=True,
+        metavar="CSV",
+        help="file to write, with the columns path or index, name, …",
     )
     add_source(parser, labelled=False)
     return parser

@@ -1,4 +1,4 @@
-"""What a discovery leaves in its folder: clusters.json, and the tables beside it."""
+"""The output of a discovery: clusters.json and the tables."""
 
 import io
 import math
@@ -21,7 +21,7 @@ from collapse_lit.discover.samples import Samples, digest
 from collapse_lit.tracking.tables import csv_bytes
 from collapse_lit.tracking.whole_files import json_bytes, plain_text
 
-FEATURES = "features.npy"  # in the folder, where they were computed
+FEATURES = "features.npy"  # written to the folder if the features were computed
 LIBRARIES = ("collapse-lit", "torch", "torchvision", "numpy", "scikit-learn", "scipy")
 
 
@@ -33,15 +33,15 @@ def summarise(
     asked: Mapping[str, Any],
     failures: Failures | None = None,
 ) -> dict[str, Any]:
-    """Everything about a discovery but the samples' own rows: what ``clusters.json`` says.
+    """The content of ``clusters.json``: a discovery without the rows of its samples.
 
     Args:
-        samples: what was looked into.
-        found: what was found.
-        chosen: some members of each cluster.
-        agreement: scores on known fine labels, None where there are none.
-        asked: the options that it was found with.
-        failures: how the classifier does on each cluster, None where that is not known.
+        samples: the samples.
+        found: the sub-classes found.
+        chosen: typical, certain and uncertain members of each cluster.
+        agreement: scores on known fine labels, None without fine labels.
+        asked: the options used.
+        failures: the classifier's results on each cluster, None if unknown.
     """
     classes = [_class(samples, found, sub, chosen, agreement) for sub in found.classes]
     summary = {
@@ -88,9 +88,9 @@ def tables(
     summary: Mapping[str, Any],
     names: Mapping[str, str],
 ) -> dict[Path, bytes]:
-    """Contents of clusters.csv, names.csv, clusters.json, and of features in no file yet.
+    """Contents of clusters.csv, names.csv, clusters.json, and of features that have no file yet.
 
-    ``names`` are known ones, for classes of a single cluster.
+    ``names`` are known names of classes with a single cluster.
     """
     contents = {
         folder.clusters: clusters_table(samples, found),
@@ -118,7 +118,7 @@ def names_table(summary: Mapping[str, Any], names: Mapping[str, str]) -> bytes:
 
 
 def _failing(samples: Samples, found: Discovery, failures: Failures | None) -> list[str]:
-    """A sentence for each cluster that the classifier does worse on, worst first."""
+    """A sentence for each cluster with notably lower accuracy, worst first."""
     return [
         f"{samples.coarse_names[int(found.cluster_to_coarse[score.cluster])]}: {score.sentence}"
         for score in (failures.clusters if failures is not None else ())

@@ -1,4 +1,4 @@
-"""``report.html`` of a discovery: what was found in each class, to look at and to name."""
+"""``report.html`` of a discovery: the sub-classes of each class, to look at and to name."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,9 +12,9 @@ from collapse_lit.discover.terminal import VERDICTS
 from collapse_lit.pages import make_sprite, render_page
 from collapse_lit.pages.charts import Chart, scatter
 
-FAILURES = 40  # rows of the table of failures
-POINTS = 2000  # in the scatters of all classes together
-FEWEST = 40  # in one of them, where the class has as many and there are not too many classes
+FAILURES = 40  # largest number of rows in the table of failures
+POINTS = 2000  # in all scatter plots together
+FEWEST = 40  # at least, in one scatter plot, unless the class is smaller or there are many classes
 
 
 def discovery_page(
@@ -28,12 +28,12 @@ def discovery_page(
     """The content of the page.
 
     Args:
-        summary: what ``clusters.json`` says.
+        summary: the content of ``clusters.json``.
         gallery: tiles of each cluster, in the order of their numbers.
-        samples: what was looked into.
-        found: what was found.
-        names: known ones, for classes of a single cluster.
-        listed: every sample of each cluster, where they are not too many.
+        samples: the samples.
+        found: the sub-classes found.
+        names: known names of classes with a single cluster.
+        listed: every sample of each cluster, unless there are too many.
     """
     shown = [points_shown(found, classes) for classes in found.classes]
     drawn = [c.index.numpy()[some] for c, some in zip(found.classes, shown, strict=True)]
@@ -66,7 +66,7 @@ def discovery_page(
 
 
 def points_shown(found: Discovery, classes: SubClasses) -> np.ndarray:
-    """Places of the class's samples that its scatter shows: a share of all points, at random."""
+    """Positions of the class's samples in its scatter plot, drawn at random."""
     size, fewest = len(classes), min(FEWEST, max(POINTS // len(found.classes), 4))
     most = max(fewest, POINTS * size // len(found.ids))
     return np.sort(np.random.default_rng(0).permutation(size)[:most])
@@ -79,7 +79,7 @@ def plane(
     some: np.ndarray,
     tiles: Mapping[int, int],
 ) -> Chart:
-    """Some samples of a class in the plane that shows its clusters best."""
+    """Scatter plot of a class in the plane that separates its clusters best."""
     rows = classes.index.numpy()[some].tolist()
     first = found.first_cluster(classes.coarse)
     clusters = (classes.ids.numpy()[some] + first).tolist()

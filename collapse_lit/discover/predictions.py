@@ -1,4 +1,4 @@
-"""What the classifier made of the samples: of its own logits, or of a file of the user's."""
+"""The classifier's predictions, from its logits or from a user's file."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,16 +13,16 @@ from collapse_lit.discover.csv_files import read_csv, readable
 from collapse_lit.discover.samples import Predictions, Samples, make_predictions
 from collapse_lit.errors import UserError
 
-SUM = 1e-2  # by which probabilities of a sample may miss 1: half precision does
+SUM = 1e-2  # tolerance of the sum of a sample's probabilities, for half precision
 
 
 def of_logits(logits: Tensor | None, names: Sequence[str] | None, samples: Samples) -> Samples:
-    """The samples with what a classifier decided; as they are where its classes are not known.
+    """Add predictions from logits to the samples; return them unchanged if the classes are unknown.
 
     Args:
-        logits: (N, C), or (N, 1) whose sign decides between two classes.
-        names: of the C classes; None to take those of the samples if they are as many.
-        samples: what the logits are of.
+        logits: (N, C), or (N, 1) with a sign that decides between two classes.
+        names: names of the C classes; None to use those of the samples if the numbers agree.
+        samples: the samples of the logits.
     """
     if logits is None or len(logits) != len(samples):
         return samples
@@ -36,16 +36,16 @@ def of_logits(logits: Tensor | None, names: Sequence[str] | None, samples: Sampl
 
 
 def with_predictions(samples: Samples, path: Path) -> Samples:
-    """The samples with the predictions of a file.
+    """Add predictions from a file to the samples.
 
     Args:
-        samples: as they were read.
-        path: ``.csv`` with the column ``predicted``, or also ``loss``; its rows are found by
-            ``path`` or ``index`` if it has one of these, else they are in the order of the samples.
-            Or ``.npy`` (N, C) with the probability of each class, in the order of their names.
+        samples: the samples.
+        path: ``.csv`` with the column ``predicted`` and optionally ``loss``. Its rows are matched
+            by the column ``path`` or ``index`` if there is one, otherwise by order. Or ``.npy`` (N,
+            C) with the probability of each class, in the order of their names.
 
     Raises:
-        UserError: The file cannot be read, or is not of these samples.
+        UserError: The file cannot be read, or it does not match the samples.
     """
     if path.suffix == ".npy":
         return replace(samples, predictions=_of_probabilities(samples, path))
@@ -55,20 +55,20 @@ def with_predictions(samples: Samples, path: Path) -> Samples:
     found = make_predictions(predicted, str(path))
     if found is None or not set(found.names) & set(samples.coarse_names):
         raise UserError(
-            f"--predictions {path}: none of its classes is a class of the samples; those are "
+            f"--predictions {path}: none of its classes is a class of the samples, which are "
             f"{', '.join(samples.coarse_names[:10])}"
         )
     if "loss" in columns:
         with readable(path):
             loss = torch.tensor([float(columns["loss"][row]) for row in order])
         if not torch.isfinite(loss).all():
-            raise UserError(f"--predictions {path}: a loss is NaN or infinite")
+            raise UserError(f"--predictions {path}: the column 'loss' has NaN or infinite values")
         found = replace(found, loss=loss)
     return replace(samples, predictions=found)
 
 
 def _order(samples: Samples, columns: dict[str, list[str]], path: Path) -> list[int]:
-    """The row of the file that each sample is in."""
+    """The row of each sample in the file."""
     n = len(columns["predicted"])
     key = next((name for name in ("path", "index") if name in columns), None)
     if key == "path" and samples.paths is None:
@@ -76,13 +76,13 @@ def _order(samples: Samples, columns: dict[str, list[str]], path: Path) -> list[
     if key is None:
         if n != len(samples):
             raise UserError(
-                f"--predictions {path}: it has {n} rows for {len(samples)} samples; as many would "
-                "be right, or a column 'path' or 'index'"
+                f"--predictions {path}: it has {n} rows for {len(samples)} samples; give one row "
+                "per sample, or a column 'path' or 'index'"
             )
         return list(range(n))
     place = {name.strip(): row for row, name in enumerate(columns[key])}
     if len(place) < n:
-        raise UserError(f"--predictions {path}: its column {key!r} has some samples twice")
+        raise UserError(f"--predictions {path}: its column {key!r} has duplicate values")
     by_path = key == "path" and samples.paths is not None
     named = list(samples.paths or ()) if by_path else [str(i) for i in range(len(samples))]
     missing = [name for name in named if name not in place]
@@ -100,12 +100,15 @@ def _of_probabilities(samples: Samples, path: Path) -> Predictions:
     shape = (len(samples), len(samples.coarse_names))
     if array.shape != shape or array.dtype.kind != "f":
         raise UserError(
-            f"--predictions {path}: {array.dtype} of shape {array.shape}; probabilities of shape "
-            f"{shape} would be right, a column for each of {', '.join(samples.coarse_names[:10])}"
+            f"--predictions {path}: it holds {array.dtype} of shape {array.shape}; give "
+            f"probabilities of shape {shape}, one column for each of "
+            f"{', '.join(samples.coarse_names[:10])}"
         )
     probability = torch.from_numpy(array.astype(np.float64))
     if not bool((probability >= 0).all() & ((probability.sum(1) - 1).abs() < SUM).all()):
-        raise UserError(f"--predictions {path}: its rows are no probabilities, which add up to 1")
+        raise UserError(
+            f"--predictions {path}: its rows are not probabilities: they must add up to 1"
+        )
     return _decided(probability.clamp(min=1e-12).log(), samples.coarse_names, samples)
 
 

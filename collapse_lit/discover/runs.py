@@ -1,4 +1,4 @@
-"""A run directory of ours: the clean features of its data, or of new images, by a checkpoint."""
+"""Features of a run's data, or of new images, from one of its checkpoints."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,16 +33,17 @@ from collapse_lit.tracking.whole_files import plain_text
 
 
 class TrainedRun:
-    """A run's network, as one of its checkpoints has it, and the run's data.
+    """A run's network from one of its checkpoints, and the run's data.
 
     Args:
         path: the run directory, with ``config.yaml`` and ``checkpoints/``.
-        layer: path of the layer whose input is the feature, by default the classifier's head.
+        layer: path of the layer whose input is the feature; None for the classifier's head.
         checkpoint: a file, or the name of one in ``checkpoints/``; None for the newest.
-        split: whose views of an image are averaged: those of ``train`` or of ``test``.
+        split: the split that determines the averaged views: ``train`` or ``test``.
 
     Raises:
-        UserError: It is no run directory, or its checkpoint is missing or of another model.
+        UserError: The path is not a run directory, or its checkpoint is missing or of another
+            model.
     """
 
     def __init__(
@@ -54,7 +55,9 @@ class TrainedRun:
     ) -> None:
         run = RunDirectory(path)
         if not run.config.exists():
-            raise UserError(f"--run {path}: it is no run directory: it has no {run.config.name}")
+            raise UserError(
+                f"--run {path}: this is not a run directory: {run.config.name} is missing"
+            )
         file = _checkpoint(run, checkpoint)
         self.data, self.views = _data_and_views(run, split)
         self.model, self.layer, self.split = _classifier(file), layer or "head", split
@@ -68,7 +71,7 @@ class TrainedRun:
         }
 
     def own_samples(self) -> Samples:
-        """The samples of the split, with the fine labels that the run's data have."""
+        """The samples of the split with the fine labels of the run's data."""
         found, logits = self._read(self.data.clean_dataloaders()[self.split])
         hierarchy, images = self.data.hierarchy, getattr(self.data.labelled, self.split)
         finer = found.fine is not None and hierarchy.num_fine > hierarchy.num_coarse
@@ -84,10 +87,10 @@ class TrainedRun:
         return of_logits(logits, hierarchy.coarse_names, samples)
 
     def samples_of(self, folder: Path) -> Samples:
-        """The images of FOLDER/CLASS/…, whose classes are the run's: the coarse or the fine ones.
+        """The images of FOLDER/CLASS/…, where CLASS is one of the run's coarse or fine classes.
 
         Raises:
-            UserError: The run is not on images, an image is broken, or there is no such folder.
+            UserError: The run's data are not images, an image is broken, or the folder is missing.
         """
         listing, hierarchy = labelled_images(folder), self.data.hierarchy
         found, logits = self._read(self._batches(listing.files))
@@ -112,7 +115,8 @@ class TrainedRun:
         return of_logits(logits, hierarchy.coarse_names, samples)
 
     def features_of(self, folder: Path) -> tuple[Tensor, tuple[str, ...]]:
-        """Features (N, d) of all images below a folder, and their paths; no class is needed.
+        """Features (N, d) of all images below a folder, and their paths; class folders are
+        optional.
 
         Raises:
             UserError: As :meth:`samples_of`.
@@ -129,10 +133,10 @@ class TrainedRun:
         return found.averaged(self.views), logits.every(1 + len(self.views))
 
     def _batches(self, files: list[Path]) -> Iterator[tuple[Tensor, Tensor]]:
-        """Batches of images, prepared as the run's own: normalised by its training set."""
+        """Batches of images, normalised like the run's own images."""
         shape = self.data.image_shape
         if len(shape) != 3 or self.data._statistics is None:
-            raise UserError(f"--images: the data of {self.origin['run']} are no images")
+            raise UserError(f"--images: the run {self.origin['run']} was not trained on images")
         normalise = normaliser(self.data._statistics, shape, torch.device("cpu"))
         pixels = image_batches(files, _to_shape(shape))
         return numbered(normalise(images) for images in pixels)
@@ -146,7 +150,7 @@ def run_samples(
 
 
 def _to_shape(shape: tuple[int, ...]) -> Transform:
-    """A picture as uint8 (C, H, W), resized and cropped like an image folder where it differs."""
+    """A picture as uint8 (C, H, W), resized and cropped if its size differs."""
     channels, height, width = shape
 
     def pixels(image: Image.Image) -> Tensor:
@@ -161,13 +165,11 @@ def _to_shape(shape: tuple[int, ...]) -> Transform:
 
 
 def _checkpoint(run: RunDirectory, wanted: str | None) -> Path:
-    """The file of a checkpoint, which is known to be readable."""
+    """The file of a checkpoint, checked to be readable."""
     if wanted is None:
         newest = newest_checkpoint(run)
         if newest is None:
-            raise UserError(
-                f"--run {run.path}: there is no {run.last_checkpoint} to take the network from"
-            )
+            raise UserError(f"--run {run.path}: the checkpoint {run.last_checkpoint} is missing")
         return newest
     for file in (run.checkpoints / wanted, run.checkpoints / f"{wanted}.ckpt", Path(wanted)):
         if file.is_file():
@@ -177,24 +179,26 @@ def _checkpoint(run: RunDirectory, wanted: str | None) -> Path:
 
 
 def _data_and_views(run: RunDirectory, split: str) -> tuple[CoarseDataModule, tuple[View, ...]]:
-    """The data module that the run was configured with, and what it looks at beside the images."""
+    """The run's data module, and the views averaged with each image."""
     try:
         config = yaml.safe_load(run.config.read_text())
         options = dict(config["data"])
         if options.get("gaussian"):
             options["gaussian"] = GaussianMixture(**options["gaussian"])
-        recovery = config.get("recovery", {})  # older runs lack some of its options
+        recovery = config.get("recovery", {})  # older runs lack some options
         views = further_views(bool(recovery.get("mirror")), bool(recovery.get("shift")))
         return CoarseDataModule(**options, seed=config["seed_everything"]), views[split]
     except (yaml.YAMLError, KeyError, TypeError) as error:
-        raise UserError(f"{run.config}: it is no configuration of a run ({error!r})") from error
+        raise UserError(
+            f"{run.config}: this is not the configuration of a run ({error!r})"
+        ) from error
 
 
 def _classifier(checkpoint: Path) -> CoarseClassifier:
-    """The network of a checkpoint.
+    """Load the network of a checkpoint.
 
     Raises:
-        UserError: The file is no checkpoint of such a network.
+        UserError: The file is not a checkpoint of a CoarseClassifier.
     """
     try:
         loaded: dict[str, Any] = torch.load(checkpoint, map_location="cpu", weights_only=True)
@@ -202,10 +206,10 @@ def _classifier(checkpoint: Path) -> CoarseClassifier:
         model.load_state_dict(loaded["state_dict"])
     except UserError:
         raise
-    except Exception as error:  # torch raises many kinds for a broken file
+    except Exception as error:  # torch raises many error types for a broken file
         said = " ".join(str(error).split())
         raise UserError(
-            f"{checkpoint}: it is a checkpoint of another model "
+            f"{checkpoint}: this is a checkpoint of another model "
             f"({said[:300]}{'…' * (len(said) > 300)})"
         ) from error
     return model

@@ -1,4 +1,4 @@
-"""What sub-classes are looked for in: the features of a classifier's samples, and their labels."""
+"""The input of a discovery: features and labels of a classifier's samples."""
 
 import hashlib
 import re
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from collapse_lit.errors import UserError
 
-LARGEST = 1e100  # of a feature: its square must be a number
+LARGEST = 1e100  # largest feature, so that its square is finite
 NUMBER = re.compile(r"-?\d{1,18}")
 
 Picture = Callable[[int], Image.Image]
@@ -21,12 +21,12 @@ Picture = Callable[[int], Image.Image]
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """What the classifier made of N samples.
+    """The classifier's predictions for N samples.
 
     Attributes:
-        names: of the classes that it gave, whether or not a sample is of them.
-        ids: (N,) int64, the class given to each sample, -1 where it is not known.
-        loss: (N,) float32 cross-entropy of each sample in nats; None where it is not known.
+        names: names of the predicted classes, including classes without samples.
+        ids: (N,) int64, the predicted class of each sample, -1 if unknown.
+        loss: (N,) float32 cross-entropy of each sample in nats; None if unknown.
     """
 
     names: tuple[str, ...]
@@ -36,23 +36,24 @@ class Predictions:
 
 @dataclass(frozen=True, eq=False)
 class Samples:
-    """N samples as a classifier sees them; row i is one sample throughout.
+    """The features and labels of N samples. Row i is the same sample in all fields.
 
     Attributes:
-        features: (N, d) float32 or float64, finite: what enters the classifier's last layer.
-        coarse: (N,) int64, the class that the classifier was trained to tell.
+        features: (N, d) float32 or float64, finite: the input of the classifier's last layer.
+        coarse: (N,) int64, the class used to train the classifier.
         coarse_names: names of the C classes, each with at least one sample.
-        fine: (N,) int64, a known sub-class of the sample, -1 where unknown; None where all are. A
-            sub-class belongs to one class: "left" of two classes is two sub-classes.
+        fine: (N,) int64, the known sub-class of each sample, -1 if unknown; None if all are
+            unknown. A sub-class belongs to one class: the name "left" in two classes means two
+            sub-classes.
         fine_names: names of the F known sub-classes.
         fine_to_coarse: (F,) int64.
-        predictions: what the classifier made of the samples, None where that is not known.
-        paths: what to call each sample, None where its row number must do.
-        picture: The picture of a sample by its row, None where there are no pictures. It may raise
-            whatever Pillow raises for a broken file.
-        origin: what the samples were read from, for the record.
+        predictions: the classifier's predictions, None if unknown.
+        paths: name of each sample; None to use row numbers.
+        picture: function that returns the picture of a sample by its row, None without pictures. It
+            may raise any error of Pillow for a broken file.
+        origin: the source of the samples, for the record.
         notes: sentences that a reader of the result should see.
-        extracted: whether the features were computed, and are in no file of the user's.
+        extracted: whether the features were computed, so that no user's file holds them.
     """
 
     features: Tensor
@@ -87,21 +88,21 @@ def make_samples(
     labels_from: str = "labels",
     **more: Any,
 ) -> Samples:
-    """Number the labels and see that they fit the features.
+    """Number the labels and check that they fit the features.
 
     Args:
         features: (N, d) finite numbers.
         labels: N classes, by name or number.
-        fine: N known sub-classes, "" or None where unknown.
-        paths: N names to call the samples by.
-        predicted: N classes that the classifier gave, "" or None where unknown.
-        features_from: the file that the features are from, for messages.
-        labels_from: the file that the labels are from, for messages.
+        fine: N known sub-classes, "" or None if unknown.
+        paths: N names of the samples.
+        predicted: N predicted classes, "" or None if unknown.
+        features_from: the file of the features, for messages.
+        labels_from: the file of the labels, for messages.
         more: further fields of :class:`Samples`.
 
     Raises:
-        UserError: Features are no table of finite numbers; labels, fine labels or paths are not as
-            many; or a label is empty.
+        UserError: The features are not a table of finite numbers; the number of labels, fine labels
+            or paths differs from that of the features; or a label is empty.
     """
     features = check_features(features, features_from)
     words = words_of(labels, labels_from)
@@ -116,12 +117,12 @@ def make_samples(
         if column is not None and len(column) != len(features):
             raise UserError(
                 f"{labels_from} has {len(column)} {what} and {features_from} has {len(features)} "
-                "rows of features: as many would be right"
+                "rows of features: the numbers must be equal"
             )
     empty = [row for row, word in enumerate(words) if not word]
     if empty:
         raise UserError(
-            f"{labels_from}: the label of {_rows(empty)} is empty; every sample needs its class"
+            f"{labels_from}: the label of {_rows(empty)} is empty; every sample needs a class"
         )
     coarse_names, coarse = _numbered(words)
     if predicted_words is not None:
@@ -137,26 +138,26 @@ def make_samples(
 
 
 def make_predictions(predicted: Iterable[Any], source: str) -> Predictions | None:
-    """Number the classes that the classifier gave; None where none is known.
+    """Number the predicted classes; None if all are unknown.
 
     Raises:
-        UserError: One is no class.
+        UserError: A value is not a class.
     """
     words = words_of(predicted, source)
     return Predictions(*_numbered(words)) if any(words) else None
 
 
 def words_of(values: Iterable[Any], source: str) -> list[str]:
-    """Class names of any type as text; "" where one is missing.
+    """Class names of any type as text; "" for missing names.
 
-    Whole numbers of floating point are whole numbers: an unknown value among them makes them so.
+    Floats such as 3.0 become "3": a missing value turns a column of integers into floats.
 
     Args:
-        values: text, bytes, numbers, booleans; None and NaN where one is missing.
-        source: the file that they are from, for messages.
+        values: text, bytes, numbers or booleans; None or NaN if missing.
+        source: the file of the values, for messages.
 
     Raises:
-        UserError: A value is a number between whole ones, or bytes that are no UTF-8.
+        UserError: A value is a number with a fraction, or bytes that are not UTF-8.
     """
     if isinstance(values, (Tensor, np.ndarray)):
         values = values.tolist()
@@ -174,20 +175,21 @@ def _word(value: Any, source: str) -> str:
             raise UserError(f"{source}: the name {value!r} is not in UTF-8") from error
     if isinstance(value, float):
         if not value.is_integer():
-            raise UserError(f"{source}: {value} is no class; names or whole numbers are right")
+            raise UserError(f"{source}: {value} is not a class; use names or whole numbers")
         value = int(value)
     return str(value).encode("utf-8", "backslashreplace").decode().strip()
 
 
 def check_features(array: np.ndarray | Tensor, source: str) -> Tensor:
-    """Features as a tensor (N, d) on the CPU, float32 or, where that would lose digits, float64.
+    """Features as a tensor (N, d) on the CPU, in float32, or in float64 if float32 would lose
+    digits.
 
     Args:
-        array: what was read.
-        source: the file or model it is from, for messages.
+        array: the features as read.
+        source: the file or model of the features, for messages.
 
     Raises:
-        UserError: It is not a table of finite numbers.
+        UserError: The array is not a table of finite numbers.
     """
     if isinstance(array, Tensor):
         array = array.detach().cpu()
@@ -195,27 +197,29 @@ def check_features(array: np.ndarray | Tensor, source: str) -> Tensor:
     if array.ndim != 2 or 0 in array.shape:
         hint = "; average maps first: features.mean((2, 3))" if array.ndim == 4 else ""
         raise UserError(
-            f"{source}: features of shape {array.shape}; (samples, features) would be right{hint}"
+            f"{source}: the features have shape {array.shape}; expected (samples, features){hint}"
         )
     if array.dtype.kind not in "fiub":
-        raise UserError(f"{source}: features of type {array.dtype}; numbers would be right")
-    exact = np.result_type(array.dtype, np.float32).itemsize > 4  # also of the other byte order
+        raise UserError(f"{source}: the features have type {array.dtype}; expected numbers")
+    exact = np.result_type(array.dtype, np.float32).itemsize > 4  # for both byte orders
     array = array.astype(np.float64 if exact else np.float32, copy=False)
     broken = np.flatnonzero(~np.isfinite(array).all(axis=1)).tolist()
     if broken:
-        raise UserError(f"{source}: NaN or infinite features in {_rows(broken)}")
+        raise UserError(f"{source}: the features are NaN or infinite in {_rows(broken)}")
     if (largest := max(float(array.max()), -float(array.min()))) > LARGEST:
-        raise UserError(f"{source}: features up to {largest:.1e}; scale them below {LARGEST:.0e}")
+        raise UserError(
+            f"{source}: the features reach {largest:.1e}; scale them below {LARGEST:.0e}"
+        )
     return torch.from_numpy(np.ascontiguousarray(array))
 
 
 def digest(features: Tensor) -> str:
-    """A fingerprint: to see later whether features are the same."""
+    """A fingerprint to check later that the features are unchanged."""
     return hashlib.blake2b(features.numpy().tobytes(), digest_size=8).hexdigest()
 
 
 def _known_fine(coarse: Tensor, fine: Sequence[str]) -> dict[str, Any]:
-    """The fields of known sub-classes: each a pair of class and name."""
+    """The fields of known sub-classes, each of which is a pair of class and name."""
     pairs = list(zip(coarse.tolist(), fine, strict=True))
     classes = sorted({pair for pair in pairs if pair[1]})
     number = {pair: i for i, pair in enumerate(classes)}
@@ -227,7 +231,7 @@ def _known_fine(coarse: Tensor, fine: Sequence[str]) -> dict[str, Any]:
 
 
 def _numbered(words: Sequence[str]) -> tuple[tuple[str, ...], Tensor]:
-    """Names in order, numbers as numbers (2 before 10), and each word's place, -1 for ""."""
+    """Sorted names (numbers numerically, 2 before 10), and the position of each word, -1 for ""."""
     distinct = set(words) - {""}
     numeric = all(NUMBER.fullmatch(word) for word in distinct)
     names = sorted(distinct, key=lambda w: (int(w), w)) if numeric else sorted(distinct)
@@ -236,6 +240,6 @@ def _numbered(words: Sequence[str]) -> tuple[tuple[str, ...], Tensor]:
 
 
 def _rows(rows: Sequence[int]) -> str:
-    """``3 rows (4, 9, 12)``; rows count from 0, as they do in the array."""
+    """Text such as ``3 rows (4, 9, 12)``, with rows counted from 0 as in the array."""
     shown = ", ".join(str(row) for row in rows[:5]) + (", …" if len(rows) > 5 else "")
     return f"row {shown}" if len(rows) == 1 else f"{len(rows)} rows ({shown})"

@@ -1,4 +1,4 @@
-"""Suggested names: words of the user's whose meaning is nearest to the images of a cluster."""
+"""Suggest names: the words of the user's vocabulary that best match the images of a cluster."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,24 +16,24 @@ from collapse_lit.discover.tables import pictures_by_path
 from collapse_lit.errors import UserError
 from collapse_lit.tracking.tables import write_csv
 
-IMAGES = 32  # of a cluster, the most certain ones
+IMAGES = 32  # largest number per cluster, the most certain ones
 PROMPT = "a photo of a {}"  # Radford et al., arXiv 2103.00020, section 3.1.4
 
 
 def suggest(folder: DiscoveryFolder, model: Path, vocabulary: Path) -> dict[int, tuple[str, float]]:
-    """Fill the column ``suggestion`` of ``names.csv``; names that are filled in stay.
+    """Fill the column ``suggestion`` of ``names.csv``, and keep the names.
 
-    A word's score is its probability among all words, by a model such as CLIP, averaged over up to
-    32 images of a cluster: the most certain ones. A person confirms: a word that is nearest need
-    not be right.
+    A word's score is its probability among all words under a model such as CLIP, averaged over the
+    32 most certain images of a cluster. The best word may still be wrong, so a person must confirm
+    it.
 
     Args:
-        folder: where the discovery is.
+        folder: the folder of the discovery.
         model: folder of a CLIP-like model in the format of Hugging Face; nothing is downloaded.
-        vocabulary: text file with a word or phrase a line, two or more.
+        vocabulary: text file with at least two words or phrases, one per line.
 
     Returns:
-        For each cluster with images its word and that word's score.
+        The word of each cluster with images, and its score.
 
     Raises:
         UserError: There is no discovery, its samples have no pictures, transformers is missing, or
@@ -44,12 +44,12 @@ def suggest(folder: DiscoveryFolder, model: Path, vocabulary: Path) -> dict[int,
     paths = columns.get("path")
     picture = None if paths is None else pictures_by_path(paths, folder.path)
     if picture is None:
-        raise UserError(f"--suggest: the samples of {folder.path} have no pictures at their paths")
+        raise UserError(f"--suggest: the paths of the samples of {folder.path} are not pictures")
     with readable(vocabulary):
         words = [w.strip() for w in vocabulary.read_text(encoding="utf-8-sig").splitlines()]
     words = list(dict.fromkeys(word for word in words if word))
     if len(words) < 2:
-        raise UserError(f"--vocabulary {vocabulary}: two words or more, one a line, would be right")
+        raise UserError(f"--vocabulary {vocabulary}: give at least two words, one per line")
     network, processor = _load(model)
     of_words = _texts(network, processor, words)  # (W, d)
     found: dict[int, tuple[str, float]] = {}
@@ -75,11 +75,11 @@ def _load(path: Path) -> tuple[Any, Any]:
     try:
         network = AutoModel.from_pretrained(path, local_files_only=True)
         processor = AutoProcessor.from_pretrained(path, local_files_only=True)
-    except Exception as error:  # of many kinds
+    except Exception as error:  # transformers raises many error types
         said = " ".join(str(error).split())
-        raise UserError(f"--suggest {path}: no model can be read there ({said[:300]})") from error
+        raise UserError(f"--suggest {path}: the model cannot be loaded ({said[:300]})") from error
     if not hasattr(network, "get_text_features") or not hasattr(network, "logit_scale"):
-        raise UserError(f"--suggest {path}: it is no model of images and text such as CLIP")
+        raise UserError(f"--suggest {path}: this is not a model of images and text such as CLIP")
     return network.eval().to(available_device()), processor
 
 
@@ -97,7 +97,7 @@ def _images(network: Any, processor: Any, images: Sequence[Image.Image]) -> Tens
 
 
 def _directions(output: Any) -> Tensor:
-    """Rows of length one; newer versions of transformers wrap them."""
+    """Unit-length rows; newer versions of transformers wrap the output."""
     rows = output if isinstance(output, Tensor) else output.pooler_output
     return torch.nn.functional.normalize(rows.float(), dim=1)
 
@@ -105,7 +105,7 @@ def _directions(output: Any) -> Tensor:
 def _opened(picture: Any, row: int) -> Image.Image | None:
     try:
         return picture(row)
-    except Exception:  # Pillow raises many kinds for a broken file
+    except Exception:  # Pillow raises many error types for a broken file
         return None
 
 

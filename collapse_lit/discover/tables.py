@@ -21,32 +21,35 @@ from collapse_lit.errors import UserError
 FORMATS = (".npy", ".npz", ".parquet")
 COLUMNS = ("label", "fine", "path", "predicted")
 ARRAYS = tuple(zip(("labels", "fine", "paths", "predicted"), COLUMNS, strict=True))
-LOOKED_AT = 32  # paths, to see whether they are pictures
+LOOKED_AT = 32  # number of paths that are tried as pictures
 
 
 def table_samples(features: Path, labels: Path | None) -> Samples:
     """Samples from files.
 
     Args:
-        features: ``.npy`` (N, d); or ``.npz`` with ``features`` (N, d) and ``labels`` (N,), if so
-            wished ``fine``, ``paths`` and ``predicted``; or ``.parquet`` with the columns
-            ``features`` (a list a row) and ``label``, if so wished ``fine``, ``path`` and
+        features: ``.npy`` (N, d); or ``.npz`` with ``features`` (N, d), ``labels`` (N,) and
+            optionally ``fine``, ``paths`` and ``predicted``; or ``.parquet`` with the columns
+            ``features`` (one list per row), ``label`` and optionally ``fine``, ``path`` and
             ``predicted``.
-        labels: CSV file with a header and the column ``label``, if so wished ``fine`` (empty where
-            unknown), ``path`` and ``predicted`` (the class that the classifier gave): a row a
-            sample. For features without labels of their own.
+        labels: CSV file with a header and one row per sample, for features without labels. It has
+            the column ``label`` and optionally ``fine`` (empty if unknown), ``path`` and
+            ``predicted`` (the predicted class).
 
     Raises:
-        UserError: A file cannot be read, or is not as described.
+        UserError: A file cannot be read, or its content is not as described.
     """
     array, columns = read_table(features)
     if labels is None and "label" not in columns:
         raise UserError(
-            f"{features}: the class of each row is missing; add --labels labels.csv with a header "
-            "'label' and a row a sample, or give an .npz file with the arrays features and labels"
+            f"{features}: the classes of the rows are missing; add --labels labels.csv with a "
+            "header 'label' and one row per sample, or give an .npz file with the arrays features "
+            "and labels"
         )
     if labels is not None and "label" in columns:
-        raise UserError(f"--labels {labels}: {features} has labels of its own; give one of them")
+        raise UserError(
+            f"--labels {labels}: {features} already contains labels; leave --labels out"
+        )
     if labels is not None:
         columns = {**read_csv(labels, ("label",))}
     paths = columns.get("path")
@@ -64,10 +67,10 @@ def table_samples(features: Path, labels: Path | None) -> Samples:
 
 
 def read_features(path: Path) -> tuple[Tensor, tuple[str, ...] | None]:
-    """Features (N, d) without labels, from any of the formats, and the paths if it has some.
+    """Features (N, d) without labels from any of the formats, and the paths if there are any.
 
     Raises:
-        UserError: The file cannot be read, or holds no table of finite numbers.
+        UserError: The file cannot be read, or it does not hold a table of finite numbers.
     """
     array, columns = read_table(path)
     paths = columns.get("path")
@@ -92,13 +95,15 @@ def _from_arrays(
     arrays: Mapping[str, np.ndarray], path: Path
 ) -> tuple[np.ndarray, dict[str, Sequence[str]]]:
     if "features" not in arrays:
-        raise UserError(f"{path}: it has no array 'features'; it has {', '.join(arrays)}")
+        raise UserError(
+            f"{path}: the array 'features' is missing; the file has {', '.join(arrays)}"
+        )
     columns: dict[str, Sequence[str]] = {}
     for key, column in ARRAYS:
         if key in arrays:
             array = arrays[key]
             if array.ndim != 1:
-                raise UserError(f"{path}: {key!r} has shape {array.shape}; (N,) is right")
+                raise UserError(f"{path}: {key!r} has shape {array.shape}; expected (N,)")
             columns[column] = words_of(array.tolist(), f"{path}")
     return arrays["features"], columns
 
@@ -114,7 +119,9 @@ def _from_parquet(path: Path) -> tuple[np.ndarray, dict[str, Sequence[str]]]:
             "or save the features with numpy.save"
         ) from error
     if "features" not in table:
-        raise UserError(f"{path}: it has no column 'features'; it has {', '.join(table)}")
+        raise UserError(
+            f"{path}: the column 'features' is missing; the file has {', '.join(table)}"
+        )
     columns: dict[str, Sequence[str]] = {
         key: words_of(table[key].astype(object).where(table[key].notna(), "").to_list(), f"{path}")
         for key in COLUMNS
@@ -124,9 +131,9 @@ def _from_parquet(path: Path) -> tuple[np.ndarray, dict[str, Sequence[str]]]:
 
 
 def pictures_by_path(paths: Sequence[str], folder: Path) -> Picture | None:
-    """Pictures by path, from the working directory or the table's folder; None if there are none.
+    """Pictures by path, relative to the working directory or the table's folder; None without any.
 
-    Paths may as well be those of sounds or sentences: a few of them, evenly spaced, decide.
+    Paths may also be sounds or sentences, so a few evenly spaced paths are tried.
     """
 
     def picture(row: int) -> Image.Image:
@@ -136,7 +143,7 @@ def pictures_by_path(paths: Sequence[str], folder: Path) -> Picture | None:
     def opens(row: int) -> bool:
         try:
             picture(row)
-        except Exception:  # Pillow raises many kinds for a broken file
+        except Exception:  # Pillow raises many error types for a broken file
             return False
         return True
 

@@ -1,4 +1,4 @@
-"""What a discovery says in the terminal."""
+"""Terminal output of a discovery."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -20,18 +20,18 @@ VERDICTS = {
 
 
 def make_console(error: bool = False) -> Console:
-    """Where a command says what it did: class names stand there as they are, emoji codes too."""
+    """A console that prints class names verbatim, including emoji codes."""
     return Console(highlight=False, soft_wrap=True, emoji=False, stderr=error)
 
 
 def shown(text: object) -> str:
-    """A name or path for a terminal, as it is: no markup, and no control characters."""
+    """A name or path for a terminal, without markup and control characters."""
     kept = (c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
     return escape("".join(kept))
 
 
 def print_discovery(summary: Mapping[str, Any], console: Console) -> None:
-    """A table of the classes, and what is to be said of them."""
+    """Print a table of the classes and the remarks about them."""
     table = Table(
         Column("class", overflow="fold"), "samples", "clusters", "separation", "stability", ""
     )
@@ -43,7 +43,7 @@ def print_discovery(summary: Mapping[str, Any], console: Console) -> None:
             shown(entry["class"]),
             str(entry["samples"]),
             sizes,
-            number(entry["separation"]),  # None where it is not defined
+            number(entry["separation"]),  # None if undefined
             f"{entry['stability']:.2f}",
             VERDICTS[entry["verdict"]],
         )
@@ -57,16 +57,17 @@ def print_discovery(summary: Mapping[str, Any], console: Console) -> None:
     if scores := summary.get("agreement"):
         ceiling = "" if scores["ceiling"] is None else f", ceiling {scores['ceiling']:.3f}"
         console.print(
-            f"Against the fine labels of {scores['known']} of {scores['total']} samples: accuracy "
+            f"Agreement with the fine labels of {scores['known']} of {scores['total']} samples: "
+            "accuracy "
             f"{scores['accuracy']:.3f} (floor {scores['floor']:.3f}{ceiling}), NMI "
             f"{scores['nmi']:.3f}, ARI {scores['ari']:.3f}"
         )
 
 
 def print_failures(failures: Mapping[str, Any], console: Console) -> None:
-    """The clusters that the classifier does worst on."""
+    """Print the clusters with the lowest accuracy of the classifier."""
     clusters = failures["clusters"]
-    table = Table("cluster", "class", "samples", "accuracy", "95 %", "loss", "taken for")
+    table = Table("cluster", "class", "samples", "accuracy", "95 %", "loss", "confused with")
     for column in (table.columns[0], *table.columns[2:6]):
         column.justify = "right"
     for entry in clusters[:MOST_FAILURES]:

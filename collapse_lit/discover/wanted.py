@@ -1,4 +1,4 @@
-"""What to look for: the number of clusters of each class, and the spaces to try."""
+"""Parse the requested number of clusters of each class, and the spaces to try."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,14 +14,14 @@ Wanted = int | str | Mapping[str, int]
 
 
 def clusters_asked(text: str) -> Any:
-    """``auto``, a number or a mapping; the rest is found to be wrong where classes are known.
+    """Parse ``auto``, a number or a mapping; class names are checked later.
 
-    Class names are taken as they stand: YAML's own rules make others of yes, 007 or 2024-01-01.
+    Class names stay text, because YAML would convert yes, 007 or 2024-01-01.
 
     Raises:
-        UserError: It is neither of these, or names a class twice.
+        UserError: The text is none of these, or it names a class twice.
     """
-    right = f"--k {text}: 'auto', 3 or '{{cat: 3}}' would be right"
+    right = f"--k {text}: give auto, a number, or a mapping such as '{{cat: 3}}'"
     try:
         node = yaml.compose(text, Loader=yaml.BaseLoader)
         value = yaml.load(text, Loader=yaml.BaseLoader)
@@ -44,11 +44,11 @@ def spaces_wanted(space: str | None, *, estimate: bool = False) -> tuple[Space, 
     """The spaces that ``--space`` stands for.
 
     Args:
-        space: its value.
-        estimate: whether the number of clusters of a class is to be estimated.
+        space: the value of ``--space``.
+        estimate: whether the number of clusters of any class must be estimated.
 
     Raises:
-        UserError: there is no such space, or it allows no estimate.
+        UserError: The space is unknown, or it allows no estimate.
     """
     try:
         return spaces_to_try(space, estimate=estimate)
@@ -57,17 +57,17 @@ def spaces_wanted(space: str | None, *, estimate: bool = False) -> tuple[Space, 
 
 
 def numbers_wanted(k: Wanted, samples: Samples) -> list[int | None]:
-    """The number of clusters asked for in each class, None where it is to be estimated.
+    """The requested number of clusters of each class, None to estimate it.
 
     Raises:
-        UserError: It is no number of clusters, or names no class, or a class is smaller.
+        UserError: A number is invalid or exceeds the size of its class, or a class is unknown.
     """
     names, sizes = samples.coarse_names, torch.bincount(samples.coarse).tolist()
     by_name = {str(name): number for name, number in k.items()} if isinstance(k, Mapping) else {}
     unknown = sorted(set(by_name) - set(names))
     if unknown:
         raise UserError(
-            f"--k: there is no class {', '.join(unknown)}; there are {', '.join(names[:20])}"
+            f"--k: unknown class {', '.join(unknown)}; the classes are {', '.join(names[:20])}"
             + (", …" if len(names) > 20 else "")
         )
     every = "auto" if isinstance(k, Mapping) else k
@@ -78,11 +78,14 @@ def numbers_wanted(k: Wanted, samples: Samples) -> list[int | None]:
 
 
 def _checked(asked: int | str, name: str, size: int) -> int | None:
-    """The clusters asked for in one class of ``size`` samples; None for "auto"."""
+    """The requested number of clusters of a class of ``size`` samples; None for "auto"."""
     if asked == "auto":
         return None
     if not isinstance(asked, int) or isinstance(asked, bool) or asked < 1:
-        raise UserError(f"--k: {asked!r} is no number of clusters; auto, 3 or '{{cat: 3}}' is")
+        raise UserError(
+            f"--k: {asked!r} is not a number of clusters; give auto, a number, or a mapping such "
+            f"as '{{cat: 3}}'"
+        )
     if asked > size:
         raise UserError(
             f"--k: cannot make {asked} clusters of class {name}, which has {size} samples"

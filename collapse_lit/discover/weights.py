@@ -1,4 +1,4 @@
-"""Weights of a user's, into a network of the same kind."""
+"""Load a user's weights into a network."""
 
 from collections.abc import Callable
 
@@ -8,24 +8,24 @@ from collapse_lit.discover.heads import classifying_layer
 from collapse_lit.errors import UserError
 from collapse_lit.models.state import State, load_state
 
-HEAD = "head"  # of a classifier that `fit` trained on features of the network
+HEAD = "head"  # name of the head that `fit` trains on the network's features
 
 
 def fill(
     model: nn.Module, build: Callable[..., nn.Module], state: State, source: str, name: str
 ) -> nn.Module:
-    """The model with the weights of ``state``, built anew for as many classes as those have.
+    """The model with the weights of ``state``, rebuilt for their number of classes.
 
     Args:
         model: the model with its usual number of classes.
-        build: builds it for ``num_classes``.
-        state: weights; names may have a prefix in common, such as ``module.``. Those of a network
-            that ``fit`` trained come with its head, which is put on top.
-        source: what the weights are called in messages.
-        name: what the model is called in messages.
+        build: function that builds the model for ``num_classes``.
+        state: weights; names may share a prefix, such as ``module.``. Weights of a network trained
+            by ``fit`` include its head, which is added to the model.
+        source: name of the weights in messages.
+        name: name of the model in messages.
 
     Raises:
-        UserError: They are weights of another model.
+        UserError: The weights belong to another model.
     """
     wanted = model.state_dict()
     prefix = _prefix(wanted, state)
@@ -39,8 +39,8 @@ def fill(
             model = build(num_classes=classes)
         except TypeError as error:
             raise UserError(
-                f"{source}: they are of {classes} classes, and {name} takes no num_classes; say "
-                "how it is built with --model_args"
+                f"{source}: the weights have {classes} classes, but {name} takes no num_classes; "
+                "set its size with --model_args"
             ) from error
     load_state(model, own, source, name)
     if not trained_by_fit:
@@ -54,10 +54,10 @@ def fill(
 
 
 def _classes(model: nn.Module, wanted: State, state: State) -> int | None:
-    """The number of classes of the weights, where it is not the model's."""
+    """The number of classes of the weights, if it differs from the model's."""
     try:
         head = f"{classifying_layer(model, '')}.weight"
-    except UserError:  # it returns features
+    except UserError:  # the model returns features
         return None
     if head not in state or len(state[head]) == len(wanted[head]):
         return None
@@ -65,7 +65,7 @@ def _classes(model: nn.Module, wanted: State, state: State) -> int | None:
 
 
 def _prefix(wanted: State, state: State) -> str:
-    """What stands before the names: ``model.`` where ``model.conv1.weight`` is ``conv1.weight``."""
+    """The prefix of names: ``model.`` if ``model.conv1.weight`` stands for ``conv1.weight``."""
     first = next(iter(wanted), "")
     ends = [key for key in state if key == first or key.endswith(f".{first}")]
     return ends[0].removesuffix(first) if ends else ""

@@ -1,4 +1,4 @@
-"""Clusters of an earlier discovery as classes: to look into some of them again."""
+"""Use the clusters of an earlier discovery as classes, to divide some of them further."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,15 +16,15 @@ from collapse_lit.errors import UserError
 
 
 def within_samples(path: Path, clusters: Sequence[int]) -> Samples:
-    """The samples of a discovery, each of its clusters being a class.
+    """The samples of a discovery, with its clusters as classes.
 
     Args:
         path: the folder of the discovery.
-        clusters: those that shall be looked into.
+        clusters: numbers of the clusters to divide.
 
     Raises:
-        UserError: There is no discovery, its features are gone or have changed, or it has no such
-            cluster.
+        UserError: There is no discovery, its features are missing or changed, or a cluster does not
+            exist.
     """
     folder = DiscoveryFolder(path)
     summary = folder.read_summary()
@@ -32,7 +32,8 @@ def within_samples(path: Path, clusters: Sequence[int]) -> Samples:
     for cluster in clusters:
         if cluster not in names:
             raise UserError(
-                f"--cluster {cluster}: {path} has no such cluster; it has 0 to {max(names)}"
+                f"--cluster {cluster}: {path} has no such cluster; its clusters are 0 to "
+                f"{max(names)}"
             )
     ids, columns = read_clusters(folder, summary)
     present = ids.unique().tolist()
@@ -51,19 +52,19 @@ def within_samples(path: Path, clusters: Sequence[int]) -> Samples:
 
 
 def clusters_within(path: Path, clusters: Sequence[int], k: Any) -> dict[str, Any]:
-    """``k`` for the classes of these clusters, and 1 for all others.
+    """``k`` for the classes of these clusters, and 1 for all other classes.
 
     Raises:
-        UserError: ``k`` is no single number; or there is no discovery.
+        UserError: ``k`` is a mapping, or there is no discovery.
     """
     if isinstance(k, Mapping):
-        raise UserError("--k: with --within, auto or one number for the clusters looked into")
+        raise UserError("--k: with --within, give auto or one number for all clusters to divide")
     names = class_of_cluster(DiscoveryFolder(path).read_summary())
     return {name: k if cluster in clusters else 1 for cluster, name in names.items()}
 
 
 def class_of_cluster(summary: Mapping[str, Any]) -> dict[int, str]:
-    """What each cluster is called as a class: its class, and its number where there are several."""
+    """The class name of each cluster: its class, with the cluster's number if there are several."""
     return {
         cluster["cluster"]: (
             entry["class"] if entry["k"] == 1 else f"{entry['class']} {cluster['cluster']}"
@@ -75,7 +76,7 @@ def class_of_cluster(summary: Mapping[str, Any]) -> dict[int, str]:
 
 
 def names_kept(path: Path) -> dict[str, str]:
-    """The names filled in in a discovery's folder, by the class that its clusters become."""
+    """The names filled in for a discovery, by the class name of each cluster."""
     folder = DiscoveryFolder(path)
     if not folder.names.exists():
         return {}

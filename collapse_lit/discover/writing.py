@@ -1,4 +1,4 @@
-"""A discovery into its folder: everything is made first, then put in place at once."""
+"""Write a discovery to its folder: first make all files, then put them in place together."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -20,17 +20,18 @@ def write_discovery(
     asked: Mapping[str, Any],
     names: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """Write clusters.csv, clusters.json, names.csv, report.html; returns what clusters.json says.
+    """Write clusters.csv, clusters.json, names.csv and report.html; return the content of
+    clusters.json.
 
     Args:
-        folder: where to.
-        samples: what was looked into.
-        found: what was found.
-        asked: the options that it was found with.
-        names: known ones, for classes of a single cluster.
+        folder: the folder to write to.
+        samples: the samples.
+        found: the sub-classes found.
+        asked: the options used.
+        names: known names of classes with a single cluster.
 
     Raises:
-        UserError: The folder cannot be written to; what was there before is still there.
+        UserError: The folder cannot be written to; the old files are still there.
     """
     chosen = choose_members(samples, found)
     failures = find_failures(samples, found)

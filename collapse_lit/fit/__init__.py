@@ -1,1 +1,1 @@
-"""The application around Lightning: one configuration in, one run directory out."""
+"""The application around Lightning: it turns one configuration into one run directory."""

@@ -1,4 +1,4 @@
-"""Options of one backbone do not stick to another that the command line names."""
+"""Drop options of a configured backbone when the command line names another backbone."""
 
 from collections.abc import Sequence
 
@@ -13,13 +13,13 @@ def leave_other_options(
 ) -> None:
     """Drop the ``backbone_args`` that configuration files give to another backbone.
 
-    Every command that trains goes through here: a cell of ``grid`` or ``controls`` that names its
-    backbone is a command line of ``fit``. Options on the command line itself always count.
+    Every training command calls this function, because cells of ``grid`` and ``controls`` are
+    command lines of ``fit``. Options on the command line itself are always kept.
 
     Args:
-        parser: What has parsed the arguments.
+        parser: The parser of the arguments.
         arguments: The command line.
-        config: What came out; changed in place.
+        config: The parsed configuration, changed in place.
     """
     others, named = _without_name(arguments)
     if not named or any(argument.startswith(OPTIONS) for argument in arguments):
@@ -29,13 +29,13 @@ def leave_other_options(
         config.model.backbone_args = None
         rank_zero_info(
             f"model.backbone_args: the configuration's {before.backbone_args} are for "
-            f"{before.backbone}, and {config.model.backbone} goes without; {OPTIONS} gives it "
+            f"{before.backbone}, so {config.model.backbone} ignores them; {OPTIONS} gives it "
             "its own"
         )
 
 
 def _without_name(arguments: Sequence[str]) -> tuple[list[str], bool]:
-    """The command line without the backbone's name, and whether it has one."""
+    """The command line without the backbone's name, and whether it names one."""
     others: list[str] = []
     is_name = False
     named = False

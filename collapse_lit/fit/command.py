@@ -1,4 +1,4 @@
-"""``collapse-lit fit``: one configuration in, one run directory out, resumed where it stopped."""
+"""``collapse-lit fit``: train a configuration into a run directory, or resume the run."""
 
 import contextlib
 from collections.abc import Iterator, Sequence
@@ -23,16 +23,16 @@ from collapse_lit.tracking.weights_and_biases import finish, show_report
 
 
 def fit(arguments: Sequence[str]) -> None:
-    """Train by the configuration and overrides in ``arguments``, or go on training.
+    """Train the configuration and overrides in ``arguments``, or continue training.
 
     Raises:
-        UserError: The configuration, the data or the run directory cannot be used, or its disk
-            failed under way; the last epoch's checkpoint is whole then.
+        UserError: The configuration, the data or the run directory cannot be used, or the disk
+            failed during training. The last epoch's checkpoint is then still complete.
         RunStopped: A signal asked the run to stop.
     """
     with ended_by_ctrl_c():
         cli = command_line(arguments)
-        if cli.trainer.fast_dev_run:  # type: ignore[attr-defined]  # set by a helper of Lightning's
+        if cli.trainer.fast_dev_run:  # type: ignore[attr-defined]  # set by a helper of Lightning
             cli.trainer.fit(cli.model, datamodule=cli.datamodule)
             return
         with run_of(cli):
@@ -41,10 +41,10 @@ def fit(arguments: Sequence[str]) -> None:
 
 @contextmanager
 def run_of(cli: FitCLI) -> Iterator[None]:
-    """What is done inside goes into the run directory; report and summary follow it.
+    """Run the body inside the run directory, then write report and summary.
 
     Raises:
-        UserError: The directory's disk failed.
+        UserError: The disk of the directory failed.
     """
     run = cli.run_directory
     try:
@@ -61,8 +61,8 @@ def run_of(cli: FitCLI) -> Iterator[None]:
         if not _is_in(run, error.filename):
             raise
         raise UserError(
-            f"{error.filename}: {error.strerror}. What is in {run.checkpoints} is whole; put this "
-            "right, and the same command goes on"
+            f"{error.filename}: {error.strerror}. The files in {run.checkpoints} are complete; "
+            "solve this problem and run the same command again to continue"
         ) from error
     finally:
         finish(cli.trainer.loggers)
@@ -71,7 +71,7 @@ def run_of(cli: FitCLI) -> Iterator[None]:
 
 
 def _train(cli: FitCLI) -> None:
-    """Train from the newest checkpoint on, or measure the untrained network."""
+    """Train from the newest checkpoint, or measure the untrained network."""
     run, trainer, weights = cli.run_directory, cli.trainer, cli.model.state_dict()
     checkpoint = newest_checkpoint(run, weights)
     try:
@@ -88,14 +88,14 @@ def _train(cli: FitCLI) -> None:
             cli.endings.tell(trainer, cli.recorder.epoch + 1)
     except MisconfigurationException as error:
         raise UserError(f"trainer: {error}") from error
-    except SIGTERMException as error:  # came while Lightning's own handler was still there
+    except SIGTERMException as error:  # received while Lightning's own handler was still active
         raise RunStopped(trainer.is_global_zero) from error
 
 
 def _train_from(cli: FitCLI, checkpoint: Path | None) -> None:
-    """Train until the end that was asked for; an epoch that it cuts short is left out."""
+    """Train until the requested end; an incomplete epoch is discarded."""
     if checkpoint is not None:
-        cli.model.start_from = None  # it has weights of its own
+        cli.model.start_from = None  # the checkpoint has the weights
     with contextlib.suppress(EpochCutError):
         cli.trainer.fit(
             cli.model, datamodule=cli.datamodule, ckpt_path=checkpoint, weights_only=True
@@ -103,9 +103,9 @@ def _train_from(cli: FitCLI, checkpoint: Path | None) -> None:
 
 
 def _measure_last(cli: FitCLI) -> None:
-    """Measure the last whole epoch from its checkpoint, as far as that is not done.
+    """Measure the last complete epoch from its checkpoint, unless that is done.
 
-    Where training ends is not known before, and no monitor may have been asked for that epoch.
+    The end of training is not known in advance, so the monitors may have skipped this epoch.
     """
     run, epoch = cli.run_directory, cli.recorder.epoch
     rows = [row for row in run.read_history() if row["epoch"] == epoch]
@@ -113,16 +113,16 @@ def _measure_last(cli: FitCLI) -> None:
     if epoch < 0 or cli.trainer.strategy.broadcast(done):
         return
     for monitor in monitors_of(cli.trainer):
-        monitor.stands = monitor.measured_epoch == epoch  # W&B has its values
+        monitor.stands = monitor.measured_epoch == epoch  # W&B already has its values
     measure_checkpoint(cli, epoch, run.last_checkpoint)
 
 
 def _is_in(run: RunDirectory, name: Any) -> bool:
-    """Whether an error's file is one of the run directory's."""
+    """Whether an error's file lies in the run directory."""
     return isinstance(name, str) and Path(name).resolve().is_relative_to(run.path.resolve())
 
 
 def _measure_untrained(cli: FitCLI) -> None:
-    """Measure the network as it was initialised, unless that is done."""
+    """Measure the untrained network, unless that is done."""
     if not cli.run_directory.read_history():
         measure_network(cli)

@@ -1,4 +1,4 @@
-"""The command line of ``collapse-lit fit``: everything that a configuration asks for, built."""
+"""The command line of ``collapse-lit fit``: build everything that a configuration asks for."""
 
 from argparse import SUPPRESS, ArgumentError
 from collections.abc import Sequence
@@ -38,14 +38,14 @@ from collapse_lit.tracking.whole_files import write_whole
 
 DESCRIPTION = """Train a network on coarse labels only; after each epoch, measure how far its
 features have collapsed onto them, and how well the hidden fine classes can be recovered from them.
-Everything goes into run_dir; the same command again continues that run where it stopped."""
+All results go into run_dir. The same command again continues that run where it stopped."""
 
 USAGE = "%(prog)s --config configs/NAME.yaml [--key.option VALUE ...]"
 ALL_HELP = "--help.trainer"
 EPILOG = f"""The options of Lightning's Trainer, such as --trainer.max_epochs, --trainer.devices and
 --trainer.precision: collapse-lit fit {ALL_HELP}"""
 
-# Trainer options that the run directory and our loops decide, or that would do nothing here.
+# Trainer options that are set by the run directory or our loops, or that have no effect here.
 NOT_FOR_USERS = (
     *("default_root_dir", "enable_checkpointing", "use_distributed_sampler", "barebones"),
     *("limit_val_batches", "limit_test_batches", "limit_predict_batches", "num_sanity_val_steps"),
@@ -53,12 +53,12 @@ NOT_FOR_USERS = (
     *("inference_mode", "enable_autolog_hparams", "model_registry", "overfit_batches"),
 )
 
-# Options of the monitors that a run's own network, data and directory decide.
+# Options of the monitors that are set by the run's network, data and directory.
 FOR_OTHER_PROJECTS = ("layer", "loaders", "batch", "name", "report")
 
 
 def command_line(arguments: Sequence[str]) -> "FitCLI":
-    """Everything that a configuration and overrides ask for, built and its run directory claimed.
+    """Build everything that a configuration and overrides ask for, and claim the run directory.
 
     Raises:
         UserError: The configuration, the data or the run directory cannot be used.
@@ -89,7 +89,7 @@ def command_line(arguments: Sequence[str]) -> "FitCLI":
 
 
 class FitCLI(LightningCLI):
-    """Lightning's command line with the run directory around it."""
+    """Lightning's command line, extended by the run directory."""
 
     run_directory: RunDirectory
     claim: Claim | None = None
@@ -97,16 +97,17 @@ class FitCLI(LightningCLI):
     recorder: RunRecorder
 
     def __init__(self, *args: Any, hide_trainer: bool = False, **kwargs: Any) -> None:
-        self.hide_trainer = hide_trainer  # from help; what is hidden is not dumped either
+        # Hides options from --help and from the dumped configuration.
+        self.hide_trainer = hide_trainer
         super().__init__(*args, **kwargs)
 
     def add_core_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """What a newcomer looks for first, the trainer's many options last."""
+        """Add the most important options first, and the trainer's many options last."""
         parser.add_argument(
             "--run_dir",
             type=str,
             default="runs/unnamed",
-            help="Where everything of this run goes. An existing run is continued.",
+            help="Directory for all files of this run. An existing run is continued.",
         )
         parser.add_lightning_class_args(CoarseDataModule, "data")
         parser.add_lightning_class_args(CoarseClassifier, "model")
@@ -117,7 +118,8 @@ class FitCLI(LightningCLI):
             "--checkpoint_every",
             type=int,
             default=10,
-            help="Keep checkpoints/epoch_NNN.ckpt every that many epochs; last.ckpt every epoch.",
+            help="Keep checkpoints/epoch_NNN.ckpt every so many epochs; last.ckpt is written at "
+            "every epoch.",
         )
         parser.add_class_arguments(WandbOptions, "wandb")
         parser.add_class_arguments(
@@ -138,13 +140,13 @@ class FitCLI(LightningCLI):
         parser.link_arguments("data.image_shape", "model.image_shape", apply_on="instantiate")
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
-        """Parse the list given; LightningCLI would warn that sys.argv holds the command's name."""
+        """Parse the given list; LightningCLI would warn about the command's name in sys.argv."""
         self.config = parser.parse_args(args)  # type: ignore[arg-type]
         self.arguments = [str(word) for word in args or []]  # type: ignore[union-attr]
         leave_other_options(parser, self.arguments, self.config)
 
     def before_instantiate_classes(self) -> None:
-        """Claim the run directory before anything is built in vain."""
+        """Claim the run directory before anything is built."""
         self.run_directory = RunDirectory(self.config.run_dir)
         check_length(self.config.trainer)
         join_processes(self.config.trainer)
@@ -158,7 +160,7 @@ class FitCLI(LightningCLI):
             self.see_same_experiment(self.run_directory)
 
     def instantiate_classes(self) -> None:
-        """Build everything; what is refused leaves nothing behind."""
+        """Build everything; a refused start leaves no files behind."""
         try:
             super().instantiate_classes()
         except Exception:
@@ -168,7 +170,7 @@ class FitCLI(LightningCLI):
             raise
 
     def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:
-        """A trainer whose checkpoints, progress and W&B run all belong to the run directory."""
+        """Build a trainer whose checkpoints, progress and W&B run belong to the run directory."""
         run, asked = self.run_directory, self.config.trainer
         check_clusters(self.config_init.recovery, self.datamodule)
         loggers = asked_for(self.config_init.trainer.logger)
@@ -201,28 +203,28 @@ class FitCLI(LightningCLI):
             ],
             num_sanity_val_steps=0,
             use_distributed_sampler=False,  # our loaders shard without padding
-            enable_autolog_hparams=False,  # W&B gets the whole configuration instead
+            enable_autolog_hparams=False,  # W&B gets the full configuration instead
         )
-        # With max_steps Lightning would go on amid an epoch, and train a batch too many after a
-        # checkpoint of an epoch's end. Ours are all of that kind.
+        # With max_steps, Lightning would resume in the middle of an epoch. After a checkpoint at
+        # the end of an epoch, as ours are, it would train one batch too many.
         trainer.fit_loop._iteration_based_training = lambda: False  # type: ignore[method-assign]
         callbacks: list[L.Callback] = trainer.callbacks  # type: ignore[attr-defined]
         take_in(users_own(callbacks), run.checkpoints / "own")
         if not asked.fast_dev_run:
-            callbacks.insert(0, self.endings)  # before all that measure or save
+            callbacks.insert(0, self.endings)  # before all callbacks that measure or save
         callbacks.insert(0, StopOnSignal())
         return trainer
 
     def see_same_experiment(self, run: RunDirectory) -> None:
-        """See that what is asked for is the experiment that a run directory holds, if any.
+        """Check that the request matches the experiment in the run directory, if any.
 
         Raises:
-            UserError: It is another one.
+            UserError: The run directory holds another experiment.
         """
         check_same_experiment(run, self._resolved(), self._defaults())
 
     def write_config(self) -> None:
-        """Keep the configuration as it was resolved."""
+        """Write the resolved configuration."""
         resolved = self.parser.dump(self.config, skip_unset=False)
         write_whole(self.run_directory.config, resolved.encode())
 

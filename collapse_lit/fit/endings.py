@@ -1,4 +1,4 @@
-"""How a training ends before ``max_epochs``: after whole epochs, and with a reason."""
+"""Training that ends before ``max_epochs``: after complete epochs, and with a reason."""
 
 import json
 import sys
@@ -17,22 +17,23 @@ MAX_TIME = "trainer.max_time"
 
 
 class EpochCutError(Exception):
-    """The training ended amid an epoch, which is no whole one: nothing of it is kept."""
+    """Training ended in the middle of an epoch, which is discarded."""
 
 
 class Endings(L.Callback):
-    """Lets a training end after whole epochs only, and says why it ended.
+    """Lets training end only after complete epochs, and reports why it ended.
 
-    ``max_steps``, ``max_time`` and callbacks can end a training amid an epoch. Lightning then calls
-    the hooks of the epoch's end as if it were whole. This callback is the first of them, and ends
-    the training before any other can measure or save it. The next start does the epoch again.
+    ``max_steps``, ``max_time`` and callbacks can end training in the middle of an epoch. Lightning
+    then calls the hooks of the epoch's end as if the epoch were complete. This callback comes
+    first, and ends training before another callback measures or saves the epoch. The next start
+    repeats the epoch.
 
-    A training that a callback has ended after a whole epoch is done: the checkpoint says so, and
-    the same command trains nothing. Other callbacks or options of theirs, or a larger
-    ``max_epochs``, let it go on.
+    If a callback ends training after a complete epoch, the run is done. The checkpoint records
+    this, and the same command trains nothing. Other callbacks or callback options, or a larger
+    ``max_epochs``, continue the run.
 
     Args:
-        asked: What the user asked of the trainer's callbacks, in plain types.
+        asked: The user's options of the trainer's callbacks, in plain types.
     """
 
     def __init__(self, asked: Any = None) -> None:
@@ -44,15 +45,15 @@ class Endings(L.Callback):
 
     @property
     def state_key(self) -> str:
-        """One key whatever the options, so that they may change between starts."""
+        """One key for all options, so that options may change between starts."""
         return "Endings"
 
     def state_dict(self) -> dict[str, Any]:
-        """Who has ended the training with the epoch that is saved, if anyone has."""
+        """The callback that ended training with the saved epoch, if any."""
         trainer = self._trainer
         if trainer is not None and stops_early(trainer):
             by = stopped_by(trainer)
-            if by != MAX_TIME:  # the timer has a memory of its own
+            if by != MAX_TIME:  # the timer saves its own state
                 self.done = {
                     "said": f"stopped early at epoch {trainer.current_epoch} by {by}",
                     "asked": self.asked,
@@ -61,17 +62,17 @@ class Endings(L.Callback):
         return {"done": self.done}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Remember who had ended the training, if anyone had."""
+        """Restore the callback that ended training, if any."""
         self.done = state_dict["done"]
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        """Note what is asked of early stopping before the checkpoint's options replace it."""
+        """Note the options of early stopping before the checkpoint's options replace them."""
         if stage == "fit":
             self._trainer = trainer
             self._patience = {one: one.patience for one in early_stoppings(trainer)}
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Train nothing if the training was done and the same is asked for."""
+        """Train nothing if training was done and the request is unchanged."""
         for stopping, patience in self._patience.items():
             stopping.patience = patience
         if self.done is not None and self._asks_for_more(trainer, self.done):
@@ -79,11 +80,11 @@ class Endings(L.Callback):
         trainer.should_stop = trainer.should_stop or self.done is not None
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """See that ``max_steps`` leaves room for an epoch.
+        """Check that ``max_steps`` allows at least one more epoch.
 
         Raises:
-            UserError: It does not, and there is none yet.
-            EpochCutError: It does not, and there are earlier ones.
+            UserError: It does not, and no epoch is complete yet.
+            EpochCutError: It does not, and earlier epochs are complete.
         """
         self._trained = True
         steps = -(-int(trainer.num_training_batches) // trainer.accumulate_grad_batches)
@@ -92,7 +93,8 @@ class Endings(L.Callback):
         limit, done = f"trainer.max_steps={trainer.max_steps}", trainer.current_epoch
         if done == 0:
             raise UserError(
-                f"{limit}: an epoch has {steps} steps here, so none would be whole; say {steps} or "
+                f"{limit}: an epoch has {steps} steps, so no epoch would be complete; set {steps} "
+                "or "
                 "more"
             )
         self._said = _goes_on(f"stopped by {limit} after epoch {done - 1}", done, limit)
@@ -103,33 +105,35 @@ class Endings(L.Callback):
 
         Raises:
             EpochCutError: It was.
-            UserError: It was, and there is no whole epoch before it.
+            UserError: It was, and no earlier epoch is complete.
         """
         if not is_cut(trainer):
             return
         by, done = stopped_by(trainer), trainer.current_epoch
         if done == 0:
             raise UserError(
-                f"stopped by {by} amid the first epoch: none is whole, so nothing is kept. Let it "
-                "train for an epoch at least"
+                f"stopped by {by} during the first epoch: no epoch is complete, so nothing is "
+                "kept. Train for at least one epoch"
             )
-        self._said = _goes_on(f"stopped by {by} amid epoch {done}", done, by)
+        self._said = _goes_on(f"stopped by {by} during epoch {done}", done, by)
         raise EpochCutError
 
     def tell(self, trainer: L.Trainer, done: int) -> None:
-        """Say on one line why the training ended, unless ``max_epochs`` is reached.
+        """Print in one line why training ended, unless ``max_epochs`` was reached.
 
         Args:
-            trainer: After its training.
-            done: Number of whole epochs.
+            trainer: The trainer after training.
+            done: Number of complete epochs.
         """
         said = self._said
         if done == trainer.max_epochs and not self._trained:
-            said = f"this run is done: {_epochs(done)} trained. A larger trainer.max_epochs goes on"
+            said = (
+                f"this run is done: {_epochs(done)} trained. Raise trainer.max_epochs to continue"
+            )
         elif self.done is not None:
             said = (
-                f"{self.done['said']}; {_epochs(done)} done. To go on, change what is asked of "
-                "early stopping in trainer.callbacks, or raise trainer.max_epochs"
+                f"{self.done['said']}; {_epochs(done)} done. To continue, change the early "
+                "stopping in trainer.callbacks, or raise trainer.max_epochs"
             )
         elif not said and done != trainer.max_epochs and ends_now(trainer):
             by = stopped_by(trainer)
@@ -143,14 +147,14 @@ class Endings(L.Callback):
 
 
 def is_cut(trainer: L.Trainer) -> bool:
-    """At the end of an epoch: whether the training ends with it although batches are left."""
+    """At the end of an epoch: whether training ends although batches are left."""
     progress = trainer.fit_loop.epoch_loop.batch_progress
     whole = progress.is_last_batch or progress.current.ready >= trainer.num_training_batches
     return not whole and ends_now(trainer)
 
 
 def stopped_by(trainer: L.Trainer) -> str:
-    """What ends the training, by the name that its user knows."""
+    """The cause that ends training, by a name that the user knows."""
     if out_of_steps(trainer) and not stops_early(trainer):
         return f"trainer.max_steps={trainer.max_steps}"
     for stopping in early_stoppings(trainer):
@@ -172,7 +176,7 @@ def stopped_by(trainer: L.Trainer) -> str:
 
 
 def early_stoppings(trainer: L.Trainer) -> list[EarlyStopping]:
-    """The trainer's callbacks of that kind."""
+    """The trainer's ``EarlyStopping`` callbacks."""
     callbacks: list[L.Callback] = trainer.callbacks  # type: ignore[attr-defined]  # set by a helper
     return [callback for callback in callbacks if isinstance(callback, EarlyStopping)]
 
@@ -180,8 +184,8 @@ def early_stoppings(trainer: L.Trainer) -> list[EarlyStopping]:
 def _goes_on(ended: str, done: int, by: str) -> str:
     limit = by.split("=")[0]
     how = f"with a larger {limit} " if limit.startswith("trainer.") else ""
-    return f"{ended}; {_epochs(done)} done. The same command {how}goes on"
+    return f"{ended}; {_epochs(done)} done. Run the same command {how}to continue"
 
 
 def _epochs(count: int) -> str:
-    return "1 whole epoch is" if count == 1 else f"{count} whole epochs are"
+    return "1 complete epoch is" if count == 1 else f"{count} complete epochs are"

@@ -1,4 +1,4 @@
-"""Figures of the run so far, in the run directory and in its loggers."""
+"""Figures of the current run, in the run directory and in its loggers."""
 
 import time
 import warnings
@@ -19,13 +19,13 @@ from collapse_lit.tracking.weights_and_biases import RunLogger
 
 
 class RunPictures(Checkpoint):
-    """Redraws ``figures/*.png`` during training, and shows them in loggers; keeps thumbnails once.
+    """Redraws ``figures/*.png`` during training, sends them to loggers, and writes thumbnails once.
 
-    To Lightning this is a checkpoint callback: those come last at the end of an epoch, after the
-    history that the figures are drawn from is written. A picture that fails is a warning, once.
+    Lightning treats this as a checkpoint callback, which runs last at the end of an epoch. The
+    history is then already written. A figure that fails causes one warning.
 
     Args:
-        run: Where the history is, and where the figures go.
+        run: Directory of the history and the figures.
     """
 
     def __init__(self, run: RunDirectory) -> None:
@@ -35,7 +35,7 @@ class RunPictures(Checkpoint):
         self.started = time.monotonic()
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Draw on rank 0, as often as the time allows."""
+        """Draw on rank 0 within the time limit."""
         if not trainer.is_global_zero or trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
         self._summarise(trainer)
@@ -48,12 +48,12 @@ class RunPictures(Checkpoint):
             self.drawing += time.monotonic() - before
 
     def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Keep the thumbnails of a network that is measured but not trained."""
+        """Write the thumbnails when a network is measured without training."""
         if trainer.state.fn == "validate" and trainer.is_global_zero:
             self._try(keep_thumbnails, self.run, trainer)
 
     def _summarise(self, trainer: L.Trainer) -> None:
-        """Keep W&B's summary up to date in every epoch: a run may be killed in any."""
+        """Update W&B's summary at every epoch, because a run may be killed at any time."""
         loggers = [logger for logger in trainer.loggers if isinstance(logger, RunLogger)]
         for logger in loggers:
             logger.summarise(self.run.read_history())

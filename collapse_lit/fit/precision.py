@@ -1,4 +1,4 @@
-"""bfloat16 only where it is faster."""
+"""Use bfloat16 only if it is faster."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,10 +11,10 @@ BFLOAT16 = ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16")  # instructions of x8
 
 
 def avoid_slow_precision(trainer: Namespace, arguments: Sequence[str]) -> None:
-    """Let a file's ``precision: bf16-mixed`` be ``32-true`` on a CPU without bfloat16 instructions.
+    """Replace ``precision: bf16-mixed`` of a file by ``32-true`` on a CPU without bfloat16.
 
-    PyTorch emulates them there, which is slower than float32 and gains nothing. A run's config.yaml
-    says what was used. ``--trainer.precision`` among the arguments of the command is left as it is.
+    PyTorch emulates bfloat16 there, which is slower than float32. A run's config.yaml records the
+    precision used. ``--trainer.precision`` on the command line is not changed.
     """
     if any(word.startswith("--trainer.precision") for word in arguments):
         return
@@ -24,7 +24,8 @@ def avoid_slow_precision(trainer: Namespace, arguments: Sequence[str]) -> None:
     if known and not any(known.get(name) for name in BFLOAT16):
         trainer.precision = "32-true"
         rank_zero_info(
-            "This CPU has no bfloat16 instructions: trainer.precision is 32-true, which is faster"
+            "This CPU has no bfloat16 instructions: training uses trainer.precision 32-true, "
+            "which is faster"
         )
 
 
@@ -34,5 +35,5 @@ def _on_cpu(accelerator: Any) -> bool:
 
 
 def _capabilities() -> Mapping[str, Any]:
-    """What instructions this CPU has; nothing where PyTorch is too old to say."""
+    """The instruction sets of this CPU; empty if PyTorch is too old to list them."""
     return torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}

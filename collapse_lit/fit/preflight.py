@@ -1,4 +1,4 @@
-"""What can be known to be impossible before the first batch."""
+"""Checks for impossible requests before the first batch."""
 
 import shutil
 import subprocess
@@ -14,41 +14,44 @@ from collapse_lit.errors import UserError
 
 
 def check_clusters(recovery: RecoveryMonitor, data: CoarseDataModule) -> None:
-    """See that the training set has what its clusters need.
+    """Check that the training set allows the requested clusters.
 
     Raises:
-        UserError: A coarse class has fewer samples than clusters, ``k`` is a list of another
-            length, or views of images are asked for and there are none.
+        UserError: A coarse class has fewer samples than clusters, ``k`` is a list of the wrong
+            length, or image views are requested for data without images.
     """
     hierarchy = data.hierarchy
     k = list(hierarchy.fine_per_coarse) if recovery.k == "given" else recovery.k
     coarse = hierarchy.coarse(data.labelled.train.labels)
     check_class_sizes(k, coarse, hierarchy.num_coarse, group=None)
     if any(recovery.views.values()) and len(data.image_shape) != 3:
-        raise UserError("recovery.mirror and recovery.shift are for images; leave them out")
+        raise UserError(
+            "recovery.mirror and recovery.shift need images, and these data are not; leave both out"
+        )
 
 
 def check_length(trainer: Namespace) -> None:
-    """See that the length of training is said.
+    """Check that the length of training is given.
 
     Raises:
-        UserError: Nothing says when training ends.
+        UserError: No option ends training.
     """
     if trainer.max_epochs is None:
         raise UserError(
-            "trainer.max_epochs: say how many epochs to train; 0 measures the untrained network"
+            "trainer.max_epochs is missing: give the number of epochs to train; 0 measures the "
+            "untrained network"
         )
     if trainer.max_epochs < 0 and trainer.max_steps < 0:
         raise UserError(
-            "trainer.max_epochs=-1: the learning rate follows the length of training; say how "
-            "many epochs, or trainer.max_steps"
+            "trainer.max_epochs=-1: the learning rate depends on the length of training; give a "
+            "number of epochs, or trainer.max_steps"
         )
 
 
 def warn_of_unused_gpu(trainer: Namespace) -> None:
-    """Say that the machine has an NVIDIA GPU which this PyTorch cannot use.
+    """Warn that this PyTorch cannot use the machine's NVIDIA GPU.
 
-    Lightning says that it trains on the CPU, and not why.
+    Lightning reports that it trains on the CPU, but not the reason.
     """
     if trainer.accelerator != "auto" or torch.accelerator.is_available():
         return
@@ -59,11 +62,11 @@ def warn_of_unused_gpu(trainer: Namespace) -> None:
     if listed.returncode == 0 and listed.stdout.strip():
         built = torch.version.cuda
         why = (
-            f"its driver may be too old for CUDA {built}, which this PyTorch was built for"
+            f"its driver may be too old for CUDA {built} of this PyTorch"
             if built
-            else "this PyTorch was built for the CPU alone"
+            else "this PyTorch was built for the CPU only"
         )
         rank_zero_warn(
-            f"This machine has an NVIDIA GPU and training does not use it: {why}. "
-            "--trainer.accelerator cpu leaves this warning out."
+            f"This machine has an NVIDIA GPU, but training does not use it: {why}. "
+            "--trainer.accelerator cpu turns this warning off."
         )

@@ -1,4 +1,4 @@
-"""Progress for a person at a terminal, and for a log file."""
+"""Progress output for a terminal and for a log file."""
 
 import sys
 from typing import Any
@@ -11,15 +11,15 @@ from collapse_lit.metrics import LOSS, columns
 
 
 def progress_callback() -> L.Callback:
-    """A live bar in a terminal; one line an epoch where the output goes to a file or a pipe."""
+    """A live bar in a terminal; one line per epoch if the output goes to a file or a pipe."""
     return MeasuredBar() if sys.stdout.isatty() else EpochLines()
 
 
 class MeasuredBar(RichProgressBar):
-    """Shows what was measured beside the next epoch, and no longer: Lightning keeps it on."""
+    """Shows measured values only during the next epoch; Lightning would keep showing them."""
 
     def get_metrics(self, trainer: L.Trainer, pl_module: L.LightningModule) -> dict[str, Any]:
-        """What the bar shows, less the values of monitors that left the last epoch out."""
+        """The values of the bar, without those of monitors that skipped the last epoch."""
         shown = super().get_metrics(trainer, pl_module)
         for monitor in monitors_of(trainer):
             if monitor.measured_epoch < trainer.current_epoch - 1:
@@ -29,7 +29,7 @@ class MeasuredBar(RichProgressBar):
 
 
 class NetworkSize(ModelSummary):
-    """One line in place of Lightning's table, whose FLOPs and modes are of no use here."""
+    """Prints one line instead of Lightning's table, whose FLOPs and modes are not useful here."""
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Print the number of parameters on rank 0."""
@@ -39,7 +39,7 @@ class NetworkSize(ModelSummary):
 
 
 class EpochLines(Checkpoint):
-    """Prints the epoch's loss and what was measured in it, after all monitors have measured."""
+    """Prints the epoch's loss and measures after all monitors have run."""
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Print one line on rank 0."""
@@ -55,9 +55,9 @@ class EpochLines(Checkpoint):
 
 
 def epoch_values(trainer: L.Trainer) -> dict[str, float]:
-    """At the end of an epoch: its loss, and what was measured in it; Lightning keeps older values.
+    """The loss and measures of the current epoch, without the older values that Lightning keeps.
 
-    A collective under DDP: for all ranks.
+    Under DDP this is a collective: all ranks must call it.
     """
     loss = trainer.callback_metrics.get(LOSS)
     values = {} if loss is None else {LOSS: float(loss)}

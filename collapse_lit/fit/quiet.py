@@ -1,9 +1,9 @@
-"""What Lightning says at every start and end, and a user can do nothing about, is left out."""
+"""Suppress messages that Lightning prints at every start and end and that need no action."""
 
 import logging
 import warnings
 
-SAID_ANYWAY = (  # beginnings of lines
+SAID_ANYWAY = (  # first words of the lines
     "💡 Tip: For seamless",
     "GPU available: False",
     "TPU available: False",
@@ -19,7 +19,7 @@ WARNED_ANYWAY = (
 
 
 def quiet_lightning() -> None:
-    """Leave these lines and warnings out, from now on."""
+    """Suppress these lines and warnings from now on."""
     logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_is_news)
     for message in WARNED_ANYWAY:
         warnings.filterwarnings("ignore", message=message)

@@ -1,4 +1,4 @@
-"""Writes down what was measured: checkpoint, history, summary, in an order no kill can break."""
+"""Write checkpoint, history and summary in an order that survives a kill at any moment."""
 
 import time
 from typing import Any
@@ -18,17 +18,17 @@ OF_COARSE_CLASSES = ("space", "acc_of_coarse")  # lists, one entry a coarse clas
 
 
 class RunRecorder(ModelCheckpoint):
-    """Keeps a run directory such that a kill at any moment loses nothing but the epoch under way.
+    """Writes the run directory so that a kill at any moment loses only the current epoch.
 
-    At the end of an epoch the checkpoint is written before the history, and it carries the epoch's
-    history row; the row is appended to ``history.jsonl`` after that. Killed in between, the resumed
-    run finds the row in the checkpoint and appends it then, also if no epoch is left to train: none
-    is missing, none is there twice.
+    At the end of an epoch, the checkpoint is written first and contains the epoch's history row.
+    Then the row is appended to ``history.jsonl``. After a kill in between, the resumed run appends
+    the row from the checkpoint, even if no epoch is left to train. So no row is missing or
+    duplicate.
 
     Args:
-        run: Where everything goes.
-        every_n_epochs: Keep ``epoch_NNN.ckpt`` every that many epochs. ``last.ckpt`` is written
-            after each one.
+        run: The run directory.
+        every_n_epochs: Number of epochs between kept checkpoints ``epoch_NNN.ckpt``. ``last.ckpt``
+            is written after each epoch.
     """
 
     def __init__(self, run: RunDirectory, every_n_epochs: int = 10) -> None:
@@ -50,7 +50,7 @@ class RunRecorder(ModelCheckpoint):
 
     @property
     def state_key(self) -> str:
-        """One key whatever the options, so that they may change between starts."""
+        """One key for all options, so that options may change between starts."""
         return "RunRecorder"
 
     def state_dict(self) -> dict[str, Any]:
@@ -60,15 +60,15 @@ class RunRecorder(ModelCheckpoint):
     def on_load_checkpoint(
         self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Note the checkpoint's epoch: the last measured one may be older."""
+        """Note the checkpoint's epoch, because the last measured epoch may be older."""
         self.epoch = checkpoint["epoch"]
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take up where the checkpoint was written."""
+        """Restore the state of the checkpoint."""
         self.row = state_dict["row"]
         self.loss = state_dict.get("loss")
         if self.loss is None and self.row.get("epoch") == self.epoch:
-            self.loss = self.row.get(LOSS)  # checkpoints of before have it there alone
+            self.loss = self.row.get(LOSS)  # older checkpoints have the loss only there
         self.seconds_before = state_dict["wall_seconds"]
         self.started = time.monotonic()
 
@@ -78,19 +78,20 @@ class RunRecorder(ModelCheckpoint):
         return self.seconds_before + time.monotonic() - self.started
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        """Resolve the directory; that it holds earlier checkpoints is no cause for a warning."""
+        """Resolve the directory, without Lightning's warning about earlier checkpoints in it."""
         kept, self.save_top_k = self.save_top_k, 0
         super().setup(trainer, pl_module, stage)
         self.save_top_k = kept
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Bring the history, the summary and W&B to where the checkpoint is."""
+        """Bring the history, the summary and W&B to the state of the checkpoint."""
         self.started = time.monotonic()
         if trainer.is_global_zero:
             lost = self.run.forget_history_after(self.epoch)
             if lost:
                 rank_zero_info(
-                    f"{lost} epochs of {self.run.history} lie beyond the checkpoint and are redone"
+                    f"{lost} epochs in {self.run.history} are newer than the checkpoint and will "
+                    "be repeated"
                 )
             if self.row:
                 self.run.append_history(self.row)
@@ -100,26 +101,26 @@ class RunRecorder(ModelCheckpoint):
                     logger.catch_up(self.run.read_history())
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Snapshot, then checkpoint, then history, then summary."""
+        """Write snapshot, checkpoint, history and summary, in this order."""
         measured = self._take_row(trainer)
         self._keep_pictures(trainer, measured)
         super().on_train_epoch_end(trainer, pl_module)
-        # Lightning's save_last would write it only in the epochs that are kept as well.
+        # Lightning's save_last would write it only at the kept epochs.
         trainer.save_checkpoint(self.run.last_checkpoint, weights_only=False)
         self._keep_row(trainer, measured)
 
     def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Keep what ``Trainer.validate`` measured of a network that is not trained."""
+        """Write the measures of ``Trainer.validate`` for a network that is not trained."""
         if trainer.state.fn == "validate":
             measured = self._take_row(trainer)
             self._keep_pictures(trainer, measured)
             self._keep_row(trainer, measured)
 
     def _take_row(self, trainer: L.Trainer) -> list[Monitor]:
-        """Set the row to what was measured in this epoch, if anything was, and say by whom."""
+        """Set the row to the measures of this epoch, if any; return the monitors that measured."""
         measured = [m for m in monitors_of(trainer) if m.measured_epoch == trainer.current_epoch]
         if trainer.state.fn != "validate":
-            loss = trainer.callback_metrics.get(LOSS)  # a collective: on all ranks
+            loss = trainer.callback_metrics.get(LOSS)  # a collective, so on all ranks
             self.loss = None if loss is None else float(loss)
             self.epoch = trainer.current_epoch
         if measured:
@@ -134,7 +135,7 @@ class RunRecorder(ModelCheckpoint):
         return measured
 
     def _keep_pictures(self, trainer: L.Trainer, measured: list[Monitor]) -> None:
-        """Snapshot of the measured epoch, from rank 0."""
+        """Write the snapshot of the measured epoch on rank 0."""
         if measured and trainer.is_global_zero:
             pictures = names_of_classes(trainer)
             for monitor in measured:
@@ -142,11 +143,12 @@ class RunRecorder(ModelCheckpoint):
             self.run.write_snapshot(trainer.current_epoch, pictures)
 
     def _keep_row(self, trainer: L.Trainer, measured: list[Monitor]) -> None:
-        """History and summary of the measured epoch, from rank 0."""
+        """Write history and summary of the measured epoch on rank 0."""
         if measured and trainer.is_global_zero:
             rows = self.run.read_history()
             if trainer.state.fn == "validate" and rows and rows[-1]["epoch"] == self.row["epoch"]:
-                # Not all monitors had measured it. After a kill in between it is measured again.
+                # Not all monitors have measured the epoch yet. After a kill here, it is measured
+                # again.
                 self.run.forget_history_after(self.row["epoch"] - 1)
             self.run.append_history(self.row)
             self._write_summary()
@@ -162,7 +164,7 @@ class RunRecorder(ModelCheckpoint):
 
 
 def names_of_classes(trainer: L.Trainer) -> dict[str, Any]:
-    """Names of fine and coarse classes, where the data module knows its hierarchy."""
+    """Names of fine and coarse classes, if the data module has a hierarchy."""
     hierarchy = getattr(getattr(trainer, "datamodule", None), "hierarchy", None)
     if hierarchy is None:
         return {}

@@ -1,4 +1,4 @@
-"""``collapse-lit remeasure``: the checkpoints of a trained run, measured again without training."""
+"""``collapse-lit remeasure``: measure the checkpoints of a run again without training."""
 
 import argparse
 import json
@@ -18,31 +18,33 @@ from collapse_lit.tracking.run_directory import RunDirectory
 from collapse_lit.tracking.whole_files import write_json
 
 DESCRIPTION = """Measure the kept checkpoints of a run again, without training: with other options
-of collapse and recovery, or with a newer version. The old run stays as it is; the new one gets a
-history, figures and a report of its own. The same command again goes on where it stopped."""
+of collapse and recovery, or with a newer version. The old run is not changed. The new run gets
+its own history, figures and report. The same command again continues where it stopped."""
 
 
 def remeasure(arguments: Sequence[str]) -> None:
     """Measure every kept checkpoint of one run into another run directory.
 
     Raises:
-        UserError: The run cannot be read or has no checkpoint, an option would make it another
-            experiment, or the new run directory cannot be used.
+        UserError: The run cannot be read or has no checkpoint, an option changes the experiment, or
+            the new run directory cannot be used.
     """
     parser = argparse.ArgumentParser(
         "collapse-lit remeasure",
         usage="collapse-lit remeasure RUN_DIR --out DIR [--recovery.mirror=true ...]",
         description=DESCRIPTION,
-        epilog="Other options are those of collapse-lit fit; data, model and seed must stay.",
+        epilog="Other options are those of collapse-lit fit; data, model and seed must not change.",
     )
-    parser.add_argument("run_dir", type=Path, help="the run to measure, such as runs/quickstart")
-    parser.add_argument("--out", type=Path, required=True, help="where the new run goes")
+    parser.add_argument("run_dir", type=Path, help="run to measure, such as runs/quickstart")
+    parser.add_argument("--out", type=Path, required=True, help="directory of the new run")
     asked, options = parser.parse_known_args(arguments)
     source = RunDirectory(asked.run_dir)
     if not source.config.exists():
-        raise UserError(f"{source.path}: it is no run directory: it has no {source.config.name}")
+        raise UserError(
+            f"{source.path}: this is not a run directory: {source.config.name} is missing"
+        )
     if asked.out.resolve() == source.path.resolve():
-        raise UserError(f"--out {asked.out}: choose another directory than the run's own")
+        raise UserError(f"--out {asked.out}: this is the run itself; choose another directory")
     checkpoints = kept_checkpoints(source)
     with ended_by_ctrl_c():
         _remeasure(source, checkpoints, asked.out, options)
@@ -63,17 +65,17 @@ def _remeasure(
 
 
 def kept_checkpoints(run: RunDirectory) -> dict[int, Path]:
-    """The checkpoints of a run by epoch, oldest first; the last one counts where it is alone.
+    """The kept checkpoints of a run by epoch, oldest first; without any, the last checkpoint.
 
     Raises:
-        UserError: There is none, or one cannot be read.
+        UserError: There is no checkpoint, or one cannot be read.
     """
     found: dict[int, Path] = {}
     for path in (run.last_checkpoint, *sorted(run.checkpoints.glob("epoch_*.ckpt"))):
         if path.exists():
             found[_read(path)["epoch"]] = path
     if not found:
-        raise UserError(f"{run.path}: there is no checkpoint in {run.checkpoints}")
+        raise UserError(f"{run.path}: {run.checkpoints} has no checkpoint")
     return dict(sorted(found.items()))
 
 
@@ -82,7 +84,7 @@ def _read(path: Path) -> dict[str, Any]:
         check_checkpoint(path)
         return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except Exception as error:
-        raise UserError(f"{path}: it is no checkpoint that can be measured ({error})") from error
+        raise UserError(f"{path}: this checkpoint cannot be measured ({error})") from error
 
 
 def _measure(cli: FitCLI, epoch: int, path: Path) -> None:
@@ -92,7 +94,7 @@ def _measure(cli: FitCLI, epoch: int, path: Path) -> None:
 
 
 def _keep_training_time(source: RunDirectory, run: RunDirectory) -> None:
-    """Seconds in the summary stay those of the training, with its own measuring."""
+    """Keep the seconds of the original run in the summary, including its own measurements."""
     if source.summary.exists():
         summary, before = (json.loads(file.read_text()) for file in (run.summary, source.summary))
         write_json(run.summary, {**summary, "wall_seconds": before["wall_seconds"]})

@@ -1,4 +1,4 @@
-"""Randomness that a resumed run finds again."""
+"""Reproducible randomness for resumed runs."""
 
 from typing import Any
 
@@ -9,9 +9,8 @@ import torch
 class EpochSeed(L.Callback):
     """Seeds torch before the first batch of each epoch from (seed, epoch, rank).
 
-    Whatever draws random numbers in the network, dropout for one, then draws the same after a
-    resume as it would have without the interruption, and other numbers on each rank and in each
-    epoch.
+    Random layers such as dropout then draw the same numbers after a resume as without an
+    interruption. The numbers differ between ranks and epochs.
 
     Args:
         seed: Seed of the run.

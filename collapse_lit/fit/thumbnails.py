@@ -1,4 +1,4 @@
-"""Small pictures of the samples in the scatter, kept once a run: the report shows them."""
+"""Thumbnails of the samples in the scatter plot, written once per run for the report."""
 
 import lightning as L
 
@@ -9,9 +9,9 @@ from collapse_lit.tracking.run_directory import RunDirectory
 
 
 def keep_thumbnails(run: RunDirectory, trainer: L.Trainer) -> None:
-    """Write them, unless they are there, or nothing is known to be in the scatter yet.
+    """Write the thumbnails, unless they exist or the scatter plot has no samples yet.
 
-    Vectors have no picture, and a data module of another make may have none either.
+    Vectors have no pictures, and neither may other data modules.
     """
     labelled = getattr(getattr(trainer, "datamodule", None), "labelled", None)
     if run.thumbnails.exists() or not isinstance(labelled, LabelledImages):

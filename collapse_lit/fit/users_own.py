@@ -1,4 +1,4 @@
-"""Lightning's callbacks as a user adds them: measured epochs and the run's folder are theirs."""
+"""Adapt a user's Lightning callbacks to measured epochs and to the run directory."""
 
 from pathlib import Path
 from typing import Any
@@ -11,12 +11,12 @@ from collapse_lit.errors import UserError, did_you_mean
 
 
 def take_in(callbacks: list[L.Callback], folder: Path) -> None:
-    """Fit a user's callbacks into a run.
+    """Adapt a user's callbacks to a run.
 
     Args:
-        callbacks: What the user added to the trainer.
-        folder: Where a ``ModelCheckpoint`` writes that was given no folder. It is none of the run's
-            own: with ``save_last`` it writes a ``last.ckpt`` too.
+        callbacks: Callbacks that the user added to the trainer.
+        folder: Default folder of a ``ModelCheckpoint``. It differs from the run's own folder,
+            because ``save_last`` also writes a ``last.ckpt``.
     """
     for callback in callbacks:
         if isinstance(callback, ModelCheckpoint):
@@ -29,15 +29,15 @@ def take_in(callbacks: list[L.Callback], folder: Path) -> None:
 
 
 def users_own(callbacks: list[L.Callback]) -> list[L.Callback]:
-    """Those of a trainer's callbacks that are not the project's."""
+    """The trainer's callbacks that do not belong to collapse-lit."""
     return [one for one in callbacks if not type(one).__module__.startswith("collapse_lit.")]
 
 
 def _skip_unmeasured(callback: Any, name: str) -> None:
-    """Let a callback pass over epochs without a value of the key that it monitors.
+    """Make a callback skip epochs without a value of its monitored key.
 
-    Lightning keeps the last value of every key: a callback would take it for the epoch's own.
-    Before the first value, it would end the training.
+    Lightning keeps the last value of every key, so a callback would use an old value. Before the
+    first value, it would end training.
     """
     skips = getattr(callback, name)
     setattr(
@@ -48,10 +48,10 @@ def _skip_unmeasured(callback: Any, name: str) -> None:
 
 
 def has_a_value(trainer: L.Trainer, callback: Any) -> bool:
-    """Whether this epoch has a value of its own under the key that a callback monitors.
+    """Whether this epoch has its own value of the key that a callback monitors.
 
     Raises:
-        UserError: Every monitor has measured, and there is no such key.
+        UserError: Every monitor has measured, and none has this key.
     """
     key, monitors = callback.monitor, monitors_of(trainer)
     if key is None:
@@ -64,9 +64,9 @@ def has_a_value(trainer: L.Trainer, callback: Any) -> bool:
         return True
     if any(monitor.measured_epoch < 0 for monitor in monitors):
         return False
-    if not getattr(callback, "strict", True):  # its user allows the key to be missing
+    if not getattr(callback, "strict", True):  # the user allows the key to be missing
         return True
     raise UserError(
-        f"trainer.callbacks: {type(callback).__name__} monitors {key!r}, which nothing measures"
-        f"{did_you_mean(key, known)}; there are {', '.join(sorted(known))}"
+        f"trainer.callbacks: {type(callback).__name__} monitors {key!r}, which is not measured"
+        f"{did_you_mean(key, known)}; the keys are {', '.join(sorted(known))}"
     )

@@ -1,4 +1,4 @@
-"""Whether any rank asks to stop, agreed on beside the training: no batch waits for it."""
+"""Agree between ranks whether to stop, in parallel with training, so that no batch waits."""
 
 from typing import Any
 
@@ -8,10 +8,10 @@ from torch import distributed as dist
 
 
 class Vote:
-    """A yes of any rank becomes a yes of all, one call later.
+    """If any rank votes yes, all ranks get a yes one call later.
 
-    The flags are summed on the CPU, by gloo, while the batch is trained on. Asking the device in
-    every batch would make the host wait for it.
+    gloo sums the flags on the CPU while the batch is trained. Asking the device in every batch
+    would make the host wait.
 
     Args:
         world_size: Number of ranks; with one, a yes counts at once.
@@ -22,10 +22,10 @@ class Vote:
         self._under_way: tuple[Tensor, dist.Work] | None = None
 
     def cast(self, mine: bool) -> bool:
-        """Say yes or no; called on all ranks alike.
+        """Vote yes or no; all ranks must call this.
 
         Returns:
-            Whether any rank said yes at the call before; with one process, at this call.
+            Whether any rank voted yes at the previous call; with one process, at this call.
         """
         if self._group is None:
             return mine
@@ -35,11 +35,11 @@ class Vote:
         assert work is not None  # None where this process is not in the group
         self._under_way = votes, work
         if before:
-            self.close()  # nothing is under way when the ranks part
+            self.close()  # no vote is pending when the ranks end
         return before
 
     def close(self) -> bool:
-        """Wait for the vote under way, and tell how it went; no where none is."""
+        """Wait for the pending vote and return its result; False without one."""
         if self._under_way is None:
             return False
         (votes, work), self._under_way = self._under_way, None

@@ -55,7 +55,7 @@ __all__ = [
     "score_recovery",
 ]
 
-# Imported when first asked for: torchmetrics and scikit-learn's estimators take seconds.
+# Imported on first use: torchmetrics and scikit-learn's estimators take seconds.
 _LATE = {"NeuralCollapse": "collapse.metric", "SubclassClustering": "recovery.estimator"}
 
 

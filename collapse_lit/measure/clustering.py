@@ -1,4 +1,4 @@
-"""k-means on the points of one coarse class, and how well its clusters are separated."""
+"""k-means on the points of one coarse class, and the separation of its clusters."""
 
 from dataclasses import dataclass
 
@@ -12,11 +12,11 @@ from collapse_lit.measure.neighbours import FlatIndex, load_faiss
 FloatArray = NDArray[np.float32]
 IdArray = NDArray[np.int64]
 
-ITERATIONS = 20  # at most
-SETTLED = 1e-6  # relative change of the objective that ends it sooner; nearly all of it is noise
-FIRST_ITERATIONS = 4  # of restarts: all take these, the best goes on
-POINTS_AT_FIRST = 1000  # a cluster, for the first iterations of restarts
-SMALLEST_SHARE = 0.02  # of an even share: a cluster below it is an outlier, not a class
+ITERATIONS = 20  # largest number
+SETTLED = 1e-6  # relative change of the objective that stops k-means; most variance is noise
+FIRST_ITERATIONS = 4  # of each restart; only the best restart continues
+POINTS_AT_FIRST = 1000  # points per cluster in the first iterations
+SMALLEST_SHARE = 0.02  # of an equal share; smaller clusters are outliers, not classes
 
 
 def kmeans(
@@ -29,16 +29,15 @@ def kmeans(
 ) -> IdArray:
     """Faiss k-means on all points, in one thread.
 
-    All restarts take their first iterations on every so-manyth point; the best goes on to the end
-    on all points.
+    All restarts run their first iterations on a subsample; the best one continues on all points.
 
     Args:
         points: (n, r) float32, n ≥ k.
         k: number of clusters.
         seed: seed of the random starts.
-        restarts: random starts, the best of which is kept.
-        device: a CUDA device to work on, where Faiss has GPU support and there is enough to do
-            (:class:`~collapse_lit.measure.neighbours.FlatIndex`); the CPU otherwise.
+        restarts: number of random starts; the best one is kept.
+        device: a CUDA device, used if Faiss has GPU support and the work is large enough
+            (:class:`~collapse_lit.measure.neighbours.FlatIndex`); otherwise the CPU.
 
     Returns:
         (n,) int64 cluster ids.
@@ -57,14 +56,14 @@ def kmeans(
 
 @dataclass(frozen=True)
 class Optimum:
-    """Where k-means ended: cluster ids (n,) and the sum of squared distances to the means."""
+    """The result of k-means: cluster ids (n,) and the sum of squared distances to the means."""
 
     ids: IdArray
     objective: float
 
 
 class Lloyd:
-    """Faiss's k-means (Lloyd's iterations) on all of the points (n, r), from given starts."""
+    """Faiss's k-means (Lloyd's iterations) on all points (n, r), from given starts."""
 
     def __init__(
         self,
@@ -77,7 +76,7 @@ class Lloyd:
         self.index = FlatIndex(self.points.shape[1], self.points.size * k * ITERATIONS, device)
 
     def from_seed(self, seed: int, iterations: int = ITERATIONS) -> Optimum:
-        """Start from k of the points, drawn by the seed."""
+        """Start from k random points."""
         return self._run(seed, None, iterations)
 
     def from_ids(self, ids: IdArray) -> Optimum:
@@ -93,10 +92,10 @@ class Lloyd:
         clustering = faiss.Clustering(self.points.shape[1], self.k)
         clustering.niter = iterations
         clustering.seed = seed % 2**31
-        # Faiss would look at 256 k points only, and warn below 39 k
+        # Faiss would use only 256 k points, and warn below 39 k
         clustering.max_points_per_centroid = len(self.points)
         clustering.min_points_per_centroid = 1
-        clustering.check_input_data_for_NaNs = False  # whoever calls has looked
+        clustering.check_input_data_for_NaNs = False  # callers have checked
         if hasattr(clustering, "init_method"):  # newer Faiss
             clustering.init_method = faiss.ClusteringInitMethod_KMEANS_PLUS_PLUS
             clustering.early_stop_threshold = SETTLED
@@ -110,15 +109,15 @@ class Lloyd:
 
 
 def _rounded_objective(optimum: Optimum) -> float:
-    """The objective to five digits, so that of starts that end alike the first counts."""
+    """The objective rounded to five digits, so that the first of several equal results is kept."""
     return float(f"{optimum.objective:.4e}")
 
 
 def whitened(points: FloatArray) -> FloatArray:
-    """Points (n, r) centred and of unit covariance, turned as little as that allows.
+    """Centre and whiten points (n, r) with the smallest possible rotation.
 
-    A part of whitened points is not white itself, and ``separation`` would take the directions that
-    are too long by chance for clusters.
+    A subset of whitened points is not white, and ``separation`` would mistake directions of high
+    variance for clusters.
     """
     centred = points.astype(np.float64) - points.mean(axis=0, dtype=np.float64)
     variances, axes = eigh(centred.T @ centred / len(points))
@@ -127,25 +126,25 @@ def whitened(points: FloatArray) -> FloatArray:
 
 
 def separation(points: FloatArray, ids: IdArray, k: int, *, equal: bool = True) -> float:
-    """How much better k separate clusters describe whitened points than one Gaussian does.
+    """How much better k clusters describe whitened points than one Gaussian.
 
-    The gain of the classification likelihood of k Gaussians with one common covariance and equal
-    shares over a single Gaussian, per sample: ½ Σ −log(1 − λ) − log k, λ the between-cluster share
-    of the variance along each discriminant axis; less the BIC price of the extra means (integrated
-    completed likelihood: Biernacki, Celeux, Govaert, IEEE TPAMI 22, 2000). Shares are taken as
-    equal (Celeux, Govaert, Computational Statistics & Data Analysis 14, 1992): with the entropy of
-    the actual sizes in place of log k, a handful of outliers is the cheapest cluster.
+    The gain in classification likelihood per sample of k Gaussians with a common covariance and
+    equal shares over a single Gaussian: ½ Σ −log(1 − λ) − log k. Here λ is the between-cluster
+    share of the variance along each discriminant axis. The BIC penalty of the additional means is
+    subtracted (integrated completed likelihood: Biernacki, Celeux, Govaert, IEEE TPAMI 22, 2000).
+    Shares are equal (Celeux, Govaert, Computational Statistics & Data Analysis 14, 1992), because
+    the entropy of the actual sizes would favour clusters of a few outliers.
 
     Args:
         points: (n, r) whitened: centred, unit covariance.
         ids: (n,) cluster ids.
         k: number of clusters.
-        equal: whether shares are taken as equal; else as they are, for clusters that are known not
-            to be a few outliers.
+        equal: whether to assume equal shares. False uses the actual shares, for clusters that are
+            not a few outliers.
 
     Returns:
-        Nats per sample. 0 for k = 1; about −0.19 for the best split in two of an unstructured
-        Gaussian; −inf with a cluster that is (nearly) empty.
+        Nats per sample: 0 for k = 1, about −0.19 for the best split of an unstructured Gaussian in
+        two, −inf if a cluster is (nearly) empty.
     """
     if k == 1:
         return 0.0
@@ -162,7 +161,7 @@ def separation(points: FloatArray, ids: IdArray, k: int, *, equal: bool = True) 
 
 
 def cluster_means(points: FloatArray, ids: IdArray, k: int) -> FloatArray:
-    """(k, r) float32 means; an empty cluster's is zero."""
+    """(k, r) float32 means; zero for an empty cluster."""
     counts = np.bincount(ids, minlength=k)
     members = np.zeros((k, len(points)), dtype=np.float32)
     members[ids, np.arange(len(points))] = 1

@@ -1,6 +1,6 @@
-"""Sums over the processes of a group; with ``group=None`` this process is alone.
+"""Reductions over the processes of a group; ``group=None`` means a single process.
 
-Every function here is a collective: all ranks of the group must call it, in the same order.
+Every function is a collective: all ranks of the group must call it in the same order.
 """
 
 from typing import Any, TypeVar
@@ -14,16 +14,16 @@ Group = dist.ProcessGroup | None
 
 
 def rank_and_size(group: Group) -> tuple[int, int]:
-    """This process's rank in ``group`` and the number of processes in it; (0, 1) when alone."""
+    """This process's rank in ``group`` and the number of processes; (0, 1) for a single process."""
     if group is None:
         return 0, 1
     return dist.get_rank(group), dist.get_world_size(group)
 
 
 def sum_over_ranks(tensor: Tensor, group: Group) -> Tensor:
-    """The sum of ``tensor`` over the ranks of ``group``, the same bits on every rank.
+    """The sum of ``tensor`` over the ranks of ``group``, bit-identical on every rank.
 
-    Reduces in place where there is a group, so pass a tensor that is yours.
+    With a group, the tensor is overwritten.
     """
     if group is not None:
         dist.all_reduce(tensor, op=dist.ReduceOp.SUM, group=group)
@@ -31,23 +31,23 @@ def sum_over_ranks(tensor: Tensor, group: Group) -> Tensor:
 
 
 def mean_over_ranks(hits: Tensor, group: Group) -> float:
-    """Mean of (n_local,) hits, or of their probabilities, over all ranks; nan without a sample."""
+    """Mean of (n_local,) hits or probabilities over all ranks; nan without samples."""
     counted = torch.stack([hits.double().sum(), hits.new_tensor(len(hits), dtype=torch.float64)])
     total, count = sum_over_ranks(counted, group)
     return float(total / count)
 
 
 def max_over_ranks(tensor: Tensor, group: Group) -> Tensor:
-    """The elementwise maximum of ``tensor`` over the ranks of ``group``; reduces in place."""
+    """The elementwise maximum of ``tensor`` over the ranks of ``group``; overwrites the tensor."""
     if group is not None:
         dist.all_reduce(tensor, op=dist.ReduceOp.MAX, group=group)
     return tensor
 
 
 def concat_over_ranks(rows: Tensor, group: Group) -> Tensor:
-    """The rows (n_local, …) of all ranks one after the other, (N, …), on every rank.
+    """Concatenate the rows (n_local, …) of all ranks to (N, …), on every rank.
 
-    Ranks may hold different numbers of rows, also none.
+    Ranks may hold different numbers of rows, including none.
     """
     if group is None:
         return rows
@@ -91,7 +91,7 @@ def rows_to_owners(rows: Tensor, owner: Tensor, group: Group) -> Tensor:
 
 
 def gather_objects(mine: T, group: Group) -> list[T]:
-    """Each rank's object, in the order of ranks, on every rank; it has to be picklable."""
+    """Gather the picklable object of each rank, in the order of ranks, on every rank."""
     if group is None:
         return [mine]
     _, size = rank_and_size(group)

@@ -1,4 +1,4 @@
-"""float32 that is float32: what devices would round for speed, measures are spoilt by."""
+"""Full float32 precision: the faster, reduced precision of devices would spoil the measures."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,11 +8,11 @@ import torch
 
 @contextmanager
 def full_float32() -> Iterator[None]:
-    """Multiply and convolve float32 with all of its 24 bits meanwhile; also a decorator.
+    """Multiply and convolve float32 with all 24 bits; a context manager and decorator.
 
-    NVIDIA GPUs convolve with 11 bits (TF32) unless told otherwise, and multiply so after
-    ``torch.set_float32_matmul_precision("high")``, which Lightning advises. Training may; a
-    within-class variation of 1e-4 would drown.
+    By default, NVIDIA GPUs convolve with 11 bits (TF32). They also multiply with 11 bits after
+    ``torch.set_float32_matmul_precision("high")``, which Lightning recommends. This is fine for
+    training, but it hides a within-class variation of 1e-4.
     """
     products = torch.get_float32_matmul_precision()
     convolutions = torch.backends.cudnn.allow_tf32

@@ -1,4 +1,4 @@
-"""Symmetric matrices: the scatter of residuals, eigenvalues and axes."""
+"""Symmetric matrices: scatter of residuals, eigenvalues and eigenvectors."""
 
 from collections.abc import Iterable
 
@@ -13,11 +13,11 @@ from collapse_lit.measure.threads import with_one_blas_thread
 def scatter_matrix(blocks: Iterable[Tensor], like: Tensor) -> Tensor:
     """Σ blockᵀ block over blocks of rows (B, d): float64 (d, d), each product in its block's dtype.
 
-    On the CPU by BLAS's syrk, at half the work of a product.
+    On the CPU, BLAS's syrk needs half the work of a matrix product.
 
     Args:
         blocks: the rows, in one block or many.
-        like: a tensor (…, d), for the shape and device where there is no block.
+        like: a tensor (…, d), which gives shape and device if there are no blocks.
     """
     d = like.shape[-1]
     total = torch.zeros(d, d, dtype=torch.float64, device=like.device)
@@ -35,15 +35,15 @@ def scatter_matrix(blocks: Iterable[Tensor], like: Tensor) -> Tensor:
 
 @with_one_blas_thread
 def principal_axes(matrix: Tensor, rank: int | None = None) -> tuple[Tensor, Tensor]:
-    """The largest eigenvalues (r,) of a symmetric matrix (d, d), falling, and their axes (d, r).
+    """The largest eigenvalues (r,) of a symmetric matrix (d, d), descending, and their axes (d, r).
 
-    LAPACK's ``syevr``, on the CPU. The divide and conquer of ``torch.linalg.eigh`` is no faster for
-    the few axes wanted here, and fails to converge on one in a few hundred covariances in which
-    most features are dead and the others span many orders of magnitude.
+    Uses LAPACK's ``syevr`` on the CPU. ``torch.linalg.eigh`` (divide and conquer) is not faster for
+    a few axes. It also fails to converge on one in a few hundred covariances with mostly dead
+    features and a wide range of scales.
 
     Args:
         matrix: float64, finite.
-        rank: how many; all by default.
+        rank: number of eigenvalues; all by default.
     """
     d = len(matrix)
     wanted = None if rank is None else (d - min(rank, d), d - 1)
@@ -53,11 +53,11 @@ def principal_axes(matrix: Tensor, rank: int | None = None) -> tuple[Tensor, Ten
 
 
 def gram_axes(rows: Tensor, rank: int) -> tuple[Tensor, Tensor]:
-    """As :func:`principal_axes` of ``rowsᵀ rows``, by way of the smaller ``rows rowsᵀ``.
+    """:func:`principal_axes` of ``rowsᵀ rows``, computed from the smaller ``rows rowsᵀ``.
 
     Args:
         rows: (n, d) float64, n < d.
-        rank: how many, at most n. Axes of zero eigenvalues are zero.
+        rank: number of eigenvalues, at most n. Axes of zero eigenvalues are zero.
     """
     values, vectors = principal_axes(_product(rows, rows.T), rank)
     axes = _product(rows.T, vectors)  # (d, r), each of length √λ

@@ -1,4 +1,4 @@
-"""One thread for BLAS: on matrices of some hundred rows its threads mostly wait for one another."""
+"""One thread for BLAS: on matrices with a few hundred rows, its threads mostly wait."""
 
 from collections.abc import Callable
 from functools import cache, wraps
@@ -12,12 +12,12 @@ T = TypeVar("T")
 
 @cache
 def _controller() -> ThreadpoolController:
-    """Looking for the libraries takes tens of milliseconds, so it is done once."""
+    """Cached, because finding the libraries takes tens of milliseconds."""
     return ThreadpoolController()
 
 
 def with_one_blas_thread(work: Callable[P, T]) -> Callable[P, T]:
-    """Decorator that runs a function with one BLAS thread; PyTorch keeps its own."""
+    """Decorator that runs a function with one BLAS thread; PyTorch's threads are not changed."""
 
     @wraps(work)
     def limited(*args: P.args, **kwargs: P.kwargs) -> T:

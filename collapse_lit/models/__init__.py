@@ -1,4 +1,4 @@
-"""Networks: a backbone by name, and the classifier that trains it on coarse labels."""
+"""Networks: backbones by name, and the classifier that trains them on coarse labels."""
 
 from collapse_lit.models.backbones import make_backbone
 from collapse_lit.models.classifier import CoarseClassifier

@@ -1,4 +1,4 @@
-"""Backbones by name: images in, a flat feature vector per image out."""
+"""Backbones by name, which map each image to a feature vector."""
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
@@ -12,7 +12,7 @@ from collapse_lit.models.fast_cnn import FastCNN
 from collapse_lit.own_code import imported
 
 # Images up to this side get a CIFAR stem: the ImageNet stem (7×7 stride 2, then max pooling)
-# would leave 8×8 positions of a 32×32 image.
+# would reduce a 32×32 image to 8×8 positions.
 SMALL_IMAGE = 64
 
 
@@ -20,34 +20,34 @@ def make_backbone(name: str, image_shape: tuple[int, ...], **options: Any) -> tu
     """Build a network without its classifier.
 
     Args:
-        name: ``fast_cnn``, ``small_cnn``, ``mlp``, ``pixels`` (the flattened input itself, a
-            control), any classification model of torchvision's registry (``resnet18``,
-            ``convnext_tiny``, …), or your own: ``package.module.Class``, a ``torch.nn.Module`` that
-            is installed or lies in the working directory and returns features (N, d). ResNets of
-            torchvision get the CIFAR stem on images up to 64 pixels a side.
+        name: ``fast_cnn``, ``small_cnn``, ``mlp``, ``pixels`` (the flattened input, as a control),
+            any classification model of torchvision's registry (``resnet18``, ``convnext_tiny``, …),
+            or your own ``package.module.Class``: a ``torch.nn.Module``, installed or in the working
+            directory, that returns features (N, d). ResNets of torchvision get the CIFAR stem for
+            images up to 64 pixels per side.
         image_shape: Shape of one input: (C, H, W) for images, (d,) for vectors.
-        options: Passed to the builder or the class, such as ``width`` for ``small_cnn``. A ResNet's
-            ``width`` is the number of channels of its first stage, 64 in torchvision.
+        options: Options of the builder or class, such as ``width`` for ``small_cnn``. For a ResNet,
+            ``width`` is the number of channels of the first stage, 64 in torchvision.
 
     Returns:
         The backbone, (N, *image_shape) → (N, d), and d, the number of features.
 
     Raises:
-        UserError: No backbone has this name, it does not take these options, or it does not accept
-            inputs of this shape.
+        UserError: The name is unknown, or the backbone does not accept these options or inputs of
+            this shape.
     """
     builder = _BUILDERS.get(name, _own_backbone if "." in name else _torchvision_backbone)
     try:
         backbone = builder(name, image_shape, **options)
     except TypeError as error:
         raise UserError(
-            f"model.backbone_args: {name!r} does not take {options}: {error}"
+            f"model.backbone_args: {name!r} does not accept {options}: {error}"
         ) from error
     return backbone, _feature_width(name, backbone, image_shape)
 
 
 def _small_cnn(name: str, image_shape: tuple[int, ...], width: int = 32) -> nn.Module:
-    """Three stages of two 3×3 convolutions, each at half the resolution; 4·width features."""
+    """Three stages of two 3×3 convolutions, each with half the resolution; 4·width features."""
     if len(image_shape) != 3:
         raise UserError(f"model.backbone: small_cnn takes images (C, H, W), not {image_shape}")
     channels = [image_shape[0], width, 2 * width, 4 * width]
@@ -84,15 +84,15 @@ def _mlp(name: str, image_shape: tuple[int, ...], width: int = 256, depth: int =
 
 
 def _pixels(name: str, image_shape: tuple[int, ...]) -> nn.Module:
-    """The flattened input itself as the feature: what any network has to beat."""
+    """The flattened input as the feature: the baseline for any network."""
     return nn.Flatten()
 
 
 def _own_backbone(name: str, image_shape: tuple[int, ...], **options: Any) -> nn.Module:
-    """A module class of the user's, by its import path; nothing but a module is ever called."""
+    """A user's module class by its import path; anything else is refused without being called."""
     found = imported(name, "model.backbone")
     if not (isinstance(found, type) and issubclass(found, nn.Module)):
-        raise UserError(f"model.backbone: {name!r} is no class derived from torch.nn.Module")
+        raise UserError(f"model.backbone: {name!r} is not a subclass of torch.nn.Module")
     return found(**options)
 
 
@@ -105,14 +105,17 @@ def _torchvision_backbone(
     if name not in classifiers:
         known = [*_BUILDERS, *classifiers]
         raise UserError(
-            f"model.backbone: no backbone is called {name!r}{did_you_mean(name, known, most=3)} "
-            "There are fast_cnn, small_cnn, mlp, all classification models of torchvision, and "
-            "your own as package.module.Class"
+            f"model.backbone: {name!r} is unknown{did_you_mean(name, known, most=3)} Give "
+            "fast_cnn, small_cnn, mlp, a classification model of torchvision, or your own as "
+            "package.module.Class"
         )
     model = models.get_model(name, weights=None, **options)
     if width is not None:
         if not isinstance(model, models.ResNet):
-            raise UserError(f"model.backbone_args: {name!r} does not take a width, only ResNets do")
+            raise UserError(
+                f"model.backbone_args: {name!r} has no option width; of torchvision's models, only "
+                "ResNets have it"
+            )
         _set_width(model, width)
     _remove_classifier(name, model)
     if image_shape[0] != 3:
@@ -125,9 +128,9 @@ def _torchvision_backbone(
 
 
 def _set_width(model: Any, width: int) -> None:
-    """Let a torchvision ResNet start with ``width`` channels; each further stage doubles them.
+    """Make a torchvision ResNet start with ``width`` channels; each further stage doubles them.
 
-    The layers are made anew by torchvision's own ``_make_layer`` and initialised as it does.
+    torchvision's own ``_make_layer`` rebuilds the layers, with its initialisation.
     """
     model.inplanes = width
     model.conv1 = nn.Conv2d(3, width, 7, stride=2, padding=3, bias=False)
@@ -146,7 +149,9 @@ def _set_width(model: Any, width: int) -> None:
 def _remove_classifier(name: str, model: nn.Module) -> None:
     linear = [path for path, module in model.named_modules() if isinstance(module, nn.Linear)]
     if not linear:
-        raise UserError(f"model.backbone: {name!r} has no linear last layer to measure at")
+        raise UserError(
+            f"model.backbone: {name!r} has no linear last layer, whose input is measured"
+        )
     model.set_submodule(linear[-1], nn.Identity())
 
 
@@ -166,7 +171,7 @@ def _replace_first_conv(model: nn.Module, channels: int) -> None:
 
 
 def _feature_width(name: str, backbone: nn.Module, image_shape: tuple[int, ...]) -> int:
-    """Number of features, found by one forward pass of two blank images."""
+    """Number of features, from one forward pass on two blank images."""
     was_training = backbone.training
     backbone.eval()
     try:
@@ -174,13 +179,18 @@ def _feature_width(name: str, backbone: nn.Module, image_shape: tuple[int, ...])
             features: object = backbone(torch.zeros(2, *image_shape))
     except RuntimeError as error:
         raise UserError(
-            f"model.backbone: {name!r} does not take inputs of shape {image_shape}: {error}"
+            f"model.backbone: {name!r} does not accept inputs of shape {image_shape}: {error}"
         ) from error
     backbone.train(was_training)
     if not isinstance(features, Tensor):
-        raise UserError(f"model.backbone: {name!r} gives a {type(features).__name__}, no tensor")
+        raise UserError(
+            f"model.backbone: {name!r} must return a tensor, not a {type(features).__name__}"
+        )
     if features.ndim != 2:
-        raise UserError(f"model.backbone: {name!r} gives features of shape {features.shape[1:]}")
+        raise UserError(
+            f"model.backbone: {name!r} must return features (N, d); its features of one image have "
+            f"shape {features.shape[1:]}"
+        )
     return features.shape[1]
 
 

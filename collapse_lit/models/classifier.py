@@ -1,4 +1,4 @@
-"""The network under study: a backbone and a linear head, trained on coarse labels."""
+"""The trained network: a backbone and a linear head, trained on coarse labels."""
 
 from pathlib import Path
 from typing import Any
@@ -19,31 +19,31 @@ IMAGES_TO_START_FROM = 5000
 
 
 class CoarseClassifier(L.LightningModule):
-    """An image classifier that is only ever shown coarse labels.
+    """An image classifier that is trained on coarse labels only.
 
-    Its last-layer features, the input of :attr:`head`, are what the monitors measure.
+    The monitors measure its last-layer features, which are the input of :attr:`head`.
 
     Args:
-        num_classes: Number of coarse classes; taken from the data.
-        image_shape: Shape of one input; taken from the data.
-        backbone: Network by name: fast_cnn, small_cnn, mlp, a model of torchvision's registry such
-            as resnet18 (with a 3×3 stem on images up to 64 pixels), or your own as
-            package.module.Class, a torch.nn.Module that returns features (N, d).
+        num_classes: Number of coarse classes; set from the data.
+        image_shape: Shape of one input; set from the data.
+        backbone: Name of the network: fast_cnn, small_cnn, mlp, a torchvision model such as
+            resnet18 (with a 3×3 stem for images up to 64 pixels), or your own package.module.Class,
+            a torch.nn.Module that returns features (N, d).
         backbone_args: Options of that network, such as width.
         lr: Peak learning rate of SGD with Nesterov momentum.
         momentum: Momentum of SGD.
-        weight_decay: Weight decay of SGD on all its parameters: collapse needs it.
-        filter_lr: Peak learning rate of Muon, relative to their norm, for the filters of
-            convolutions, which then are not SGD's. For networks that normalise after each
-            convolution; null for SGD alone.
-        schedule: Learning rate over training: multistep (÷10 at each milestone), onecycle (linear
-            up for a fifth, linear down to 0), cosine, or constant.
-        milestones: Shares of training at which multistep divides the rate by 10.
-        label_smoothing: Smoothing of the coarse labels. Keep 0 to recover fine classes: smoothing
-            erases the structure that they leave in the features.
+        weight_decay: Weight decay of SGD on all its parameters; collapse needs it.
+        filter_lr: Peak learning rate of Muon for convolution filters, relative to their norm; SGD
+            trains the other parameters. For networks that normalise after each convolution; null
+            uses SGD only.
+        schedule: Learning-rate schedule: multistep (÷10 at each milestone), onecycle (linear
+            increase for a fifth of training, then linear decrease to 0), cosine, or constant.
+        milestones: Shares of training at which multistep divides the learning rate by 10.
+        label_smoothing: Smoothing of the coarse labels. Keep 0 to recover fine classes, because
+            smoothing removes their structure from the features.
         compile: Compile the backbone with torch.compile.
-        start_from: Weights to start from, head included: the checkpoint of another run of the same
-            network. To train on by another recipe; null for a network of its own.
+        start_from: Initial weights, including the head, from a checkpoint of another run with the
+            same network; null for a new network. Use it to continue training with another recipe.
     """
 
     def __init__(
@@ -65,23 +65,25 @@ class CoarseClassifier(L.LightningModule):
         super().__init__()
         if not all(0 < milestone < 1 for milestone in milestones):
             raise UserError(
-                f"model.milestones={list(milestones)}: shares of training between 0 and 1, such as "
+                f"model.milestones={list(milestones)}: give shares of training between 0 and 1, "
+                "such as "
                 "[0.5, 0.75]"
             )
         self.save_hyperparameters()
         self.start_from = start_from
         self.backbone, width = make_backbone(backbone, tuple(image_shape), **(backbone_args or {}))
         self.head = nn.Linear(width, num_classes)
-        # Batches come channels-last: convolutions of both in that layout are the fastest.
+        # Batches are channels-last; convolutions are fastest if weights use that layout too.
         self.to(memory_format=torch.channels_last)
         if compile:
             self.backbone.compile()
 
     def setup(self, stage: str) -> None:
-        """Take the weights of ``start_from``, or let ``initialise_from`` see images, never a label.
+        """Load the weights of ``start_from``, or call ``initialise_from`` with images without
+        labels.
 
         Raises:
-            UserError: The weights cannot be read, or are of another network.
+            UserError: The weights cannot be read, or they belong to another network.
         """
         if self.start_from is not None:
             state = read_state(Path(self.start_from), "model.start_from")
@@ -114,7 +116,7 @@ class CoarseClassifier(L.LightningModule):
         return loss
 
     def configure_optimizers(self) -> Any:
-        """SGD with Nesterov momentum, or Muon; the rate follows the schedule step by step."""
+        """SGD with Nesterov momentum, or Muon, with the schedule applied at every step."""
         of_sgd = {key: self.hparams[key] for key in ("lr", "momentum", "weight_decay")}
         filter_lr = self.hparams["filter_lr"]
         optimizer = (

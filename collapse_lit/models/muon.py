@@ -1,4 +1,4 @@
-"""Muon: SGD whose steps on convolution filters have singular values of about one."""
+"""Muon: SGD with orthogonalised steps on convolution filters."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,20 +12,20 @@ NEWTON_SCHULZ_STEPS = 3
 
 
 class Muon(torch.optim.SGD):
-    """SGD with Nesterov momentum, but orthogonalised steps on the filters of convolutions.
+    """SGD with Nesterov momentum, and orthogonalised steps on convolution filters.
 
-    Source: Jordan et al., "Muon: An optimizer for hidden layers in neural networks" (2024), and its
-    use in the CIFAR-10 speed runs, from where filters keep a fixed norm in place of weight decay:
-    each step turns them by about ``filter_lr``. Meant for networks that normalise after every
-    convolution, to which the norm of filters means nothing. ``torch.optim.Muon`` takes matrices
-    only, and no others beside them.
+    Source: Jordan et al., "Muon: An optimizer for hidden layers in neural networks" (2024). As in
+    the CIFAR-10 speed runs, filters keep a fixed norm instead of weight decay, so each step turns
+    them by about ``filter_lr``. Use it for networks that normalise after every convolution, where
+    the norm of filters has no effect. ``torch.optim.Muon`` accepts matrices only.
 
     Args:
-        network: Its trainable parameters with four dimensions are filters, the rest is SGD's.
-        lr: Learning rate of the rest.
+        network: The network. Trainable parameters with four dimensions are filters; SGD trains the
+            rest.
+        lr: Learning rate of the other parameters.
         filter_lr: Learning rate of the filters, relative to their norm.
-        momentum: Momentum of the rest; filters have 0.6.
-        weight_decay: Weight decay of the rest.
+        momentum: Momentum of the other parameters; filters use 0.6.
+        weight_decay: Weight decay of the other parameters.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class Muon(torch.optim.SGD):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """One step; filters are scaled to their norm, √(their number), first."""
+        """One step, after scaling the filters to a norm of √(number of filters)."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -66,10 +66,10 @@ class Muon(torch.optim.SGD):
 
 
 def orthogonalise(matrix: Tensor) -> Tensor:
-    """Roughly U Vᵀ of a matrix (m, n) = U S Vᵀ, by a Newton-Schulz iteration.
+    """Approximate U Vᵀ of a matrix (m, n) = U S Vᵀ by a Newton-Schulz iteration.
 
-    Its singular values lie between about 0.5 and 1.5, but for those that were below 1 % of the
-    norm; Muon needs no more.
+    The singular values of the result lie between about 0.5 and 1.5, except those that were below 1
+    % of the norm. Muon needs no higher accuracy.
     """
     a, b, c = NEWTON_SCHULZ
     tall = len(matrix) > matrix.shape[1]

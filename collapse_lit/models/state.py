@@ -1,4 +1,4 @@
-"""Weights from a file, into the network that they are of; no code is run."""
+"""Load weights from a file into a network, without running code."""
 
 import pickle
 from collections.abc import Mapping
@@ -13,32 +13,32 @@ State = Mapping[str, Tensor]
 
 
 def read_state(path: Path, option: str) -> State:
-    """The state dict in a file, or in the checkpoint that it is part of; runs no code.
+    """Read the state dict in a file or checkpoint, without running code.
 
     Args:
         path: The file.
-        option: What the file was given by, for messages, such as ``--weights``.
+        option: The option that named the file, such as ``--weights``, for messages.
 
     Raises:
-        UserError: The file is missing, holds other objects than tensors, or has no state dict.
+        UserError: The file is missing, contains objects other than tensors, or has no state dict.
     """
     try:
         loaded = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
-        raise UserError(f"{option} {path}: there is no such file") from error
+        raise UserError(f"{option} {path}: the file does not exist") from error
     except pickle.UnpicklingError as error:
         raise UserError(
-            f"{option} {path}: it holds more than tensors, which could run code when loaded; "
-            "save torch.save(model.state_dict(), path)"
+            f"{option} {path}: it contains objects other than tensors, which could run code when "
+            "loaded; save with torch.save(model.state_dict(), path)"
         ) from error
-    except Exception as error:  # torch raises many kinds for a broken file
+    except Exception as error:  # torch raises many error types for a broken file
         raise UserError(f"{option} {path}: it cannot be read ({error})") from error
     for key in ("state_dict", "model", "model_state_dict"):
         if isinstance(loaded, Mapping) and isinstance(loaded.get(key), Mapping):
             loaded = loaded[key]
     tensors = isinstance(loaded, Mapping) and all(isinstance(v, Tensor) for v in loaded.values())
     if not tensors or not loaded:
-        raise UserError(f"{option} {path}: it holds no state dict; save model.state_dict()")
+        raise UserError(f"{option} {path}: it contains no state dict; save model.state_dict()")
     return loaded
 
 
@@ -47,17 +47,17 @@ def load_state(model: nn.Module, state: State, source: str, name: str) -> None:
 
     Args:
         model: The network.
-        state: All its weights, by their names there.
-        source: What the weights are called in messages.
-        name: What the network is called in messages.
+        state: All weights of the network by name.
+        source: Name of the weights in messages.
+        name: Name of the network in messages.
 
     Raises:
-        UserError: They are weights of another network.
+        UserError: The weights belong to another network.
     """
     try:
         model.load_state_dict(dict(state))
     except RuntimeError as error:
         shown = " ".join(line.strip() for line in str(error).splitlines()[1:])
         raise UserError(
-            f"{source}: these are no weights of {name}: {shown[:300]}{'…' * (len(shown) > 300)}"
+            f"{source}: these weights do not fit {name}: {shown[:300]}{'…' * (len(shown) > 300)}"
         ) from error

@@ -1,7 +1,7 @@
-"""What all HTML pages share: one base template, its style and script, charts and small pictures.
+"""The common parts of all HTML pages: base template, style, script, charts and thumbnails.
 
-A page is one file that needs no network. What is on it is said where it is about: a run and a grid
-in ``report/``, a discovery in ``discover/``.
+A page is one file that needs no network. Its content is defined by ``report/`` for runs,
+``compare/`` for grids and ``discover/`` for discoveries.
 """
 
 from collapse_lit.pages.page import render_page, write_page

@@ -1,6 +1,6 @@
-"""Charts for the pages, by Plotly; the page's script gives them its colours, light or dark.
+"""Plotly charts for the pages; the page's script sets light or dark colours.
 
-Plotly reads a part of HTML in every text that it draws, so a name goes through ``plain``.
+Plotly interprets some HTML in every text, so names must go through ``plain``.
 """
 
 import json
@@ -13,21 +13,21 @@ import plotly.graph_objects as go
 
 from collapse_lit.pages.names import categories, cut, plain
 
-# Okabe & Ito's palette, told apart with any colour vision; legible on light and dark ground.
+# Okabe & Ito's colour-blind safe palette, legible on light and dark backgrounds.
 PALETTE = ("#1F83C4", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#B8A900", "#7F7F7F")
 SYMBOLS = ("circle", "x", "diamond", "square", "triangle-up", "cross", "star", "hexagon")
 BELOW = {"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom", "x": 0}
-NAMES_SHOWN = 30  # classes up to which every one is named at an axis
+NAMES_SHOWN = 30  # up to this number of classes, an axis names every class
 
 
 @dataclass(frozen=True)
 class Chart:
-    """One chart as the page holds it.
+    """One chart of a page.
 
     Attributes:
-        figure: data and layout, in plain types.
-        height: of the chart, in pixels.
-        label: what it shows, for those who cannot see it.
+        figure: Plotly's data and layout, in plain types.
+        height: height of the chart in pixels.
+        label: description for screen readers.
     """
 
     figure: dict[str, Any]
@@ -36,23 +36,26 @@ class Chart:
 
 
 def chart(traces: Sequence[Any], layout: dict[str, Any], height: int, label: str) -> Chart:
-    """A chart of Plotly traces, close to its neighbours."""
+    """A chart of Plotly traces with small margins."""
     close = {"margin": {"l": 8, "r": 8, "t": 24, "b": 8}, "template": None}
     figure = go.Figure(list(traces), {**close, **layout})
     return Chart(json.loads(figure.to_json()), height, label)
 
 
 def axis(title: str = "", **more: Any) -> dict[str, Any]:
-    """An axis that makes room for its labels."""
+    """An axis whose margin fits its labels."""
     return {"title": {"text": title}, "automargin": True, **more}
 
 
 def named_axis(names: Sequence[str], **more: Any) -> dict[str, Any]:
-    """An axis with a place for each name; long names are cut there, and whole when hovered."""
+    """An axis with one position per name; long names are cut on the axis and shown in full on
+    hover.
+    """
     if len(names) > NAMES_SHOWN:
         return axis(type="category", showticklabels=False, **more)
     ticks = [plain(cut(name)) for name in names]
-    # By name: a number among tickvals means the category of that name first, and "5" may be one.
+    # Use names, because Plotly reads a number in tickvals as a category of that name first, and "5"
+    # may be a category.
     places = categories(names)
     return axis(type="category", tickmode="array", tickvals=places, ticktext=ticks, **more)
 
@@ -65,15 +68,14 @@ def scatter(
     tips: Sequence[Sequence[Any]],
     label: str,
 ) -> Chart:
-    """Points in a plane, one colour a group.
+    """Points in a plane, one colour per group.
 
     Args:
-        xy: (n, 2) where they are.
-        groups: the number of each point's group.
-        names: what the legend calls each group.
-        symbols: a small number for each point, which sets its shape.
-        tips: for each point its tile in the page's sprite, or -1, and lines of text: what the page
-            shows when it is pointed at.
+        xy: (n, 2) coordinates of the points.
+        groups: number of each point's group.
+        names: name of each group in the legend.
+        symbols: a small number for each point that selects its shape.
+        tips: tooltip of each point: its tile in the page's sprite, or -1, and lines of text.
         label: as for :class:`Chart`.
     """
     traces = []
@@ -92,7 +94,7 @@ def scatter(
                     "opacity": 0.8,
                 },
                 customdata=[list(tips[i]) for i in mine],
-                hoverinfo="none",  # the page shows a picture and lines of its own
+                hoverinfo="none",  # the page shows its own tooltip
             )
         )
     bare = {"showticklabels": False, "showgrid": False, "zeroline": False, "title": {"text": ""}}

@@ -1,27 +1,27 @@
-"""Names of the user's own in charts: whatever is in them, they are drawn as they stand."""
+"""Draw user-given names in charts verbatim, whatever they contain."""
 
 from collections.abc import Sequence
 
-LONGEST = 16  # characters of a name at an axis
+LONGEST = 16  # characters of a name on an axis
 
 
 def cut(name: str, longest: int = LONGEST) -> str:
-    """A name of at most that many characters."""
+    """The name, shortened to at most ``longest`` characters."""
     return name if len(name) <= longest else f"{name[: longest - 1]}…"
 
 
 def plain(text: str) -> str:
-    """A text for Plotly, which reads a part of HTML in every text that it draws."""
+    """Escape a text for Plotly, which interprets some HTML in every text."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def plain_for_paper(text: str) -> str:
-    """A short text for Matplotlib, which reads formulas between dollar signs."""
+    """Escape a short text for Matplotlib, which interprets formulas between dollar signs."""
     return cut(text).replace("$", r"\$")
 
 
 def categories(names: Sequence[str]) -> list[str]:
-    """The names for a category axis of Plotly's: plain, and told apart where two are alike."""
+    """The names for a category axis of Plotly: escaped, and unique even if two names are equal."""
     seen: dict[str, int] = {}
     told_apart = []
     for name in map(plain, names):

@@ -1,4 +1,4 @@
-"""Writes a page: a template in the base template's frame, everything that it needs inside."""
+"""Write a self-contained page from a template that extends the base template."""
 
 import base64
 import hashlib
@@ -15,19 +15,19 @@ from collapse_lit.tracking.whole_files import write_whole
 
 
 def write_page(path: Path, package: str, template: str, values: Mapping[str, Any]) -> None:
-    """Write an HTML file, whole or not at all.
+    """Write an HTML file, completely or not at all.
 
     Args:
-        path: Where to.
-        package: The package whose ``templates/`` hold the template; it extends ``base.html.jinja``.
-        template: Its name.
-        values: What it shows. Every text in it is escaped.
+        path: The file to write.
+        package: The package whose ``templates/`` folder has the template.
+        template: Name of the template, which extends ``base.html.jinja``.
+        values: Values of the template's variables. Every text is escaped.
     """
     write_whole(path, render_page(package, template, values))
 
 
 def render_page(package: str, template: str, values: Mapping[str, Any]) -> bytes:
-    """The content of an HTML file; arguments as for :func:`write_page`."""
+    """The content of an HTML file, with the arguments of :func:`write_page`."""
     page = _environment(package).get_template(template).render(**values)
     return page.encode("utf-8", "backslashreplace")
 
@@ -47,11 +47,11 @@ def _environment(package: str) -> Environment:
 
 
 def _scripts() -> Mapping[str, str]:
-    """The scripts of a page by the hash that its content policy allows them by.
+    """The scripts of a page, by the hash that the page's content policy allows.
 
-    A browser then runs these and no other: nothing that a name could smuggle in.
+    A browser then runs only these scripts, and no code injected through a name.
     """
-    from plotly.offline import get_plotlyjs  # takes a second
+    from plotly.offline import get_plotlyjs  # the import takes a second
 
     return {_hash(code): Markup(code) for code in (get_plotlyjs(), _static("page.js"))}
 
@@ -65,15 +65,15 @@ def _static(name: str) -> Markup:
 
 
 def number(value: float | None, digits: int = 2) -> str:
-    """That many decimals; a dash for no value."""
+    """Format with ``digits`` decimals; a dash for no value."""
     return "–" if value is None else f"{value:.{digits}f}"
 
 
 def short(value: float | None) -> str:
-    """Four significant digits, whatever the size; a dash for no value."""
+    """Format with four significant digits; a dash for no value."""
     return "–" if value is None else f"{value:.4g}"
 
 
 def percent(value: float | None) -> str:
-    """Per cent with one decimal; a dash for no value."""
+    """Format as a percentage with one decimal; a dash for no value."""
     return "–" if value is None else f"{100 * value:.1f} %"

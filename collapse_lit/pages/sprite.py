@@ -1,4 +1,4 @@
-"""Small pictures of many samples in one image: what a chart shows when a point is pointed at."""
+"""Thumbnails of many samples in one image, for the tooltips of a chart."""
 
 import base64
 import io
@@ -10,20 +10,20 @@ from typing import Any, Self
 import numpy as np
 from PIL import Image, ImageOps
 
-LARGEST = 48  # pixels a side: enough to see what it is, and two thousand of them in 3 MB
-LOSSLESS = 16  # up to this side every pixel counts, and costs little
+LARGEST = 48  # pixels per side: recognisable, and 2,000 thumbnails take 3 MB
+LOSSLESS = 16  # up to this side, lossless compression is cheap and keeps every pixel
 QUALITY = 75
 
 
 @dataclass(frozen=True, eq=False)
 class Sprite:
-    """n square pictures in rows of ``columns``, in one WebP image.
+    """n square thumbnails in rows of ``columns``, in one WebP image.
 
     Attributes:
-        index: (n,) int64, which sample is on each tile.
-        side: pixels of a tile's side.
-        columns: tiles in a row.
-        webp: the image file's bytes.
+        index: (n,) int64, the sample on each tile.
+        side: side of a tile in pixels.
+        columns: number of tiles in a row.
+        webp: bytes of the image file.
     """
 
     index: np.ndarray
@@ -32,7 +32,7 @@ class Sprite:
     webp: bytes
 
     def tiles(self, index: Iterable[int]) -> list[int]:
-        """The tile of each of these samples, -1 where it has none."""
+        """The tile of each of these samples, -1 without a tile."""
         place = {sample: tile for tile, sample in enumerate(self.index.tolist())}
         return [place.get(int(sample), -1) for sample in index]
 
@@ -44,14 +44,14 @@ class Sprite:
 
     @property
     def for_page(self) -> dict[str, Any]:
-        """What the page's script needs."""
+        """The values for the page's script."""
         encoded = base64.b64encode(self.webp).decode()
         uri = f"data:image/webp;base64,{encoded}"
         return {"uri": uri, "side": self.side, "columns": self.columns}
 
     @property
     def arrays(self) -> dict[str, np.ndarray]:
-        """The same as plain arrays, to be kept in a file."""
+        """The sprite as plain arrays, for a file."""
         return {
             "index": self.index,
             "side": np.array(self.side),
@@ -61,7 +61,7 @@ class Sprite:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Self:
-        """Back from :attr:`arrays`."""
+        """The sprite of these arrays; the inverse of :attr:`arrays`."""
         return cls(
             index=arrays["index"],
             side=int(arrays["side"]),
@@ -71,11 +71,11 @@ class Sprite:
 
 
 def make_sprite(index: Sequence[int], pictures: Iterable[Image.Image | None]) -> Sprite | None:
-    """The pictures of some samples as one sprite; None where no sample has a picture.
+    """Make a sprite of some samples' pictures; None if no sample has a picture.
 
     Args:
-        index: which samples they are.
-        pictures: one a sample, of any size, None where there is none; drawn one after another.
+        index: the samples.
+        pictures: the picture of each sample, of any size, or None; read one after another.
     """
     kept: list[int] = []
     tiles: list[Image.Image] = []

@@ -1,1 +1,1 @@
-"""What anyone's network and batches hold: where features are, and how they are read."""
+"""Read features from any network and any batch format."""

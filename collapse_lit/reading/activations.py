@@ -1,4 +1,4 @@
-"""What goes into a layer, or comes out of it, as one row of features a sample."""
+"""The input or output of a layer as one row of features per sample."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,73 +11,71 @@ from collapse_lit.errors import UserError
 
 Side = Literal["into", "out of"]
 
-# Layers whose channels are the second axis of what they take and give: (n, c, *positions).
+# Layers with channels in the second axis of input and output: (n, c, *positions).
 CHANNELS_FIRST = (
     *(nn.Conv1d, nn.Conv2d, nn.Conv3d),
     *(nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d),
     *(nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm),
     *(nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d, nn.GroupNorm),
 )
-# Layers whose features are the last axis: (n, *positions, c).
+# Layers with features in the last axis: (n, *positions, c).
 CHANNELS_LAST = (nn.Linear, nn.LayerNorm, nn.RMSNorm)
 
 
 def rows_of(activation: Any, module: nn.Module, path: str, side: Side, samples: int) -> Tensor:
-    """One row of features a sample, of what a layer takes or gives.
+    """One row of features per sample, from the input or output of a layer.
 
-    A convolutional map (n, c, h, w) and tokens (n, t, c) are averaged over their positions. Which
-    axis holds the channels is read off the layer itself; a layer that does not tell is refused.
+    Convolutional maps (n, c, h, w) and tokens (n, t, c) are averaged over their positions. The
+    layer itself shows which axis holds the channels; a layer that does not show it is refused.
 
     Args:
-        activation: What went into the layer, or came out of it.
+        activation: The input or output of the layer.
         module: The layer.
-        path: Its path, for messages.
-        side: Whether ``activation`` is what goes "into" the layer or comes "out of" it.
-        samples: n, how many samples the network was given.
+        path: Path of the layer, for messages.
+        side: "into" if ``activation`` is the layer's input, "out of" if it is its output.
+        samples: n, the number of samples in the batch.
 
     Returns:
         (n, d) float32.
 
     Raises:
-        UserError: There is not one row a sample, or no telling which axis is which.
+        UserError: The activation does not have one row per sample, or the channel axis is unknown.
     """
     if (
         isinstance(activation, (tuple, list)) and activation
     ):  # (output, attention), as in Hugging Face
         activation = activation[0]
-    where = (
-        f"layer {path!r}: what goes {side} it" if side == "into" else f"layer {path!r}: its output"
-    )
+    where = f"layer {path!r}: its input" if side == "into" else f"layer {path!r}: its output"
     if not isinstance(activation, Tensor) or not activation.is_floating_point():
         kind = activation.dtype if isinstance(activation, Tensor) else type(activation).__name__
-        raise UserError(f"{where} is {kind}, no tensor of floating-point features")
+        raise UserError(f"{where} is {kind}, not a tensor of floating-point features")
     shape = tuple(activation.shape)
     if len(shape) < 2 or shape[0] != samples:
         raise UserError(
-            f"{where} has shape {shape} for {samples} samples; it must be one row a sample"
+            f"{where} has shape {shape} for {samples} samples; it must have one row per sample"
         )
     rows = activation.detach().float()
     if prod(shape[2:]) == 1:
-        return rows.flatten(1).clone()  # the network may go on in place
+        return rows.flatten(1).clone()  # the network may change it in place
     if side == "into" and isinstance(module, nn.Linear):
         raise UserError(
-            f"{where} has shape {shape}, many positions a sample; name the layer after they are "
-            "pooled, or pool them before this one"
+            f"{where} has shape {shape}, with many positions per sample; choose a layer after the "
+            "pooling, or pool before this layer"
         )
     if side == "into" and _flattens(module, shape):
         return rows.flatten(1).clone()
     axis = _channel_axis(module, shape, side)
     if axis is None:
         raise UserError(
-            f"{where} has shape {shape}, and nothing tells which axis holds the channels; name a "
-            "convolution, a normalisation or a linear layer beside it"
+            f"{where} has shape {shape}, and the channel axis is unknown; choose a convolution, "
+            "normalisation or linear layer beside it"
         )
     return rows.mean([other for other in range(1, len(shape)) if other != axis])
 
 
 @dataclass(frozen=True)
 class LastLayer:
-    """The layer that makes logits of the features, as it was while they were taken.
+    """The layer that maps features to logits, as it was when the features were read.
 
     Attributes:
         weight: (C, d) float32 of a linear layer; None for any other.
@@ -89,10 +87,11 @@ class LastLayer:
 
     @staticmethod
     def of(module: nn.Module) -> "LastLayer":
-        """A copy of a layer's weights. Reading them can change what normalises them: in eval mode.
+        """A copy of a layer's weights, to be read in eval mode because a parametrisation may update
+        itself.
 
-        A linear layer is one whose output is W h + b: dropout before it does nothing in eval mode,
-        and a subclass with a forward pass of its own is none.
+        A layer is linear if its output is W h + b. Dropout before it does nothing in eval mode. A
+        subclass with its own forward pass does not count as linear.
         """
         module = getattr(module, "_orig_mod", module)  # inside torch.compile
         if isinstance(module, nn.Sequential):
@@ -105,20 +104,20 @@ class LastLayer:
 
     @property
     def outputs(self) -> int | None:
-        """C; None where the layer is not linear."""
+        """C, or None if the layer is not linear."""
         return None if self.weight is None else len(self.weight)
 
 
 def _flattens(module: nn.Module, shape: tuple[int, ...]) -> bool:
-    """Whether a layer starts by making one vector of all positions, as in LeNet and VGG."""
+    """Whether a layer first flattens all positions into one vector, as in LeNet and VGG."""
     first = next(_telling(module), None)
     return isinstance(first, nn.Linear) and first.in_features == prod(shape[1:])
 
 
 def _channel_axis(module: nn.Module, shape: tuple[int, ...], side: Side) -> int | None:
-    """The axis of the channels: that which is as wide as the layer nearest to this activation.
+    """The channel axis, whose width equals that of the layer nearest to this activation.
 
-    Width alone decides where one axis has it. Where several do, the kind of layer decides.
+    If several axes have this width, the type of layer decides.
     """
     layers = list(_telling(module))
     if not layers:
@@ -133,7 +132,7 @@ def _channel_axis(module: nn.Module, shape: tuple[int, ...], side: Side) -> int 
 
 
 def _telling(module: nn.Module) -> Iterator[nn.Module]:
-    """The layers inside, in order of registration, that know how many channels they have."""
+    """The inner layers with a known number of channels, in order of registration."""
     return (m for m in module.modules() if isinstance(m, (*CHANNELS_FIRST, *CHANNELS_LAST)))
 
 

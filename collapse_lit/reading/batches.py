@@ -1,4 +1,4 @@
-"""What a batch of anybody's data holds: what the network is called with, and the labels."""
+"""Split a batch of any data set into the network's inputs and the labels."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from collapse_lit.errors import UserError
 
 TakeApart = Callable[[Any], Sequence[Any]]
 
-# What people call these in batches that are dictionaries.
+# Usual keys of these items in batches that are dictionaries.
 INPUT_KEYS = ("x", "input", "inputs", "image", "images", "img", "imgs", "pixel_values", "features")
 LABEL_KEYS = ("y", "label", "labels", "target", "targets")
 SAY_HOW = "pass batch=lambda batch: (inputs, labels) to the monitor"
@@ -19,14 +19,14 @@ SAY_HOW = "pass batch=lambda batch: (inputs, labels) to the monitor"
 
 @dataclass(frozen=True)
 class Batch:
-    """One batch, taken apart.
+    """The parts of one batch.
 
     Attributes:
-        args: What the network is called with, by position.
-        kwargs: What the network is called with, by name.
-        coarse: Labels that the network is trained on, (n,) int64; negative ones are ignored.
-        fine: What may be hidden labels, (n,) int64, or None.
-        index: Position of each sample in the data set, (n,) int64, or None where it is not known.
+        args: Positional inputs of the network.
+        kwargs: Inputs of the network by name.
+        coarse: Labels used for training, (n,) int64; samples with negative labels are ignored.
+        fine: Possible hidden labels, (n,) int64, or None.
+        index: Position of each sample in the data set, (n,) int64, or None if unknown.
     """
 
     args: tuple[Any, ...]
@@ -36,23 +36,22 @@ class Batch:
     kwargs: Mapping[str, Any] = field(default_factory=dict)
 
     def __len__(self) -> int:
-        """Samples in the batch."""
+        """Number of samples in the batch."""
         return len(self.coarse)
 
 
 def take_apart(batch: Any, how: TakeApart | None = None, *, indexed: bool = False) -> Batch:
-    """The parts of a batch.
+    """Split a batch into its parts.
 
     Args:
-        batch: A pair (inputs, labels), a triple with fine labels, or a dictionary with keys that
-            are in use for inputs and labels.
-        how: Function of a batch that returns (inputs, labels) or (inputs, labels, fine labels). The
-            network is called with the inputs; by name where they are a dictionary, by position
-            where they are a tuple.
-        indexed: The fourth item of a batch is the position of each sample in the data set.
+        batch: A pair (inputs, labels), a triple with fine labels, or a dictionary with usual keys
+            for inputs and labels.
+        how: Function of a batch that returns (inputs, labels) or (inputs, labels, fine labels).
+            Inputs in a dictionary are passed to the network by name, inputs in a tuple by position.
+        indexed: Whether the fourth item of a batch is the position of each sample in the data set.
 
     Raises:
-        UserError: It is none of these, or its labels are no class of each sample.
+        UserError: The batch has another format, or its labels are not one class per sample.
     """
     if how is not None:
         try:
@@ -66,7 +65,7 @@ def take_apart(batch: Any, how: TakeApart | None = None, *, indexed: bool = Fals
     if isinstance(batch, Mapping):
         return _named(batch)
     if not isinstance(batch, (tuple, list)) or len(batch) < 2:
-        raise UserError(f"a batch is {_kind(batch)}, no pair (inputs, labels); {SAY_HOW}")
+        raise UserError(f"a batch is {_kind(batch)}, not a pair (inputs, labels); {SAY_HOW}")
     coarse = class_labels(batch[1])
     fine = _maybe_labels(batch[2], len(coarse)) if len(batch) > 2 else None
     index = torch.as_tensor(batch[3]) if indexed and len(batch) > 3 else None
@@ -77,13 +76,13 @@ def class_labels(labels: Any, what: str = "labels") -> Tensor:
     """(n,) int64 of class indices (n,) or (n, 1) of any type, or of one-hot rows (n, C).
 
     Raises:
-        UserError: They are something else, such as mixed-up or multi-label targets.
+        UserError: The labels have another format, such as mixup or multi-label targets.
     """
     try:
         found = labels if isinstance(labels, Tensor) else torch.as_tensor(labels)
     except (TypeError, ValueError, RuntimeError) as error:
         raise UserError(
-            f"the {what} of a batch are {_kind(labels)}, no tensor; {SAY_HOW}"
+            f"the {what} of a batch are {_kind(labels)}, not a tensor; {SAY_HOW}"
         ) from error
     if found.ndim == 2 and found.shape[1] == 1:
         found = found[:, 0]
@@ -91,11 +90,13 @@ def class_labels(labels: Any, what: str = "labels") -> Tensor:
         return found.argmax(1)
     if found.ndim != 1:
         raise UserError(
-            f"the {what} of a batch have shape {tuple(found.shape)}; they must be one class a "
+            f"the {what} of a batch have shape {tuple(found.shape)}; they must be one class per "
             f"sample, (n,), or one-hot; {SAY_HOW}"
         )
     if found.is_complex() or (found.is_floating_point() and bool((found != found.round()).any())):
-        raise UserError(f"the {what} of a batch are no whole numbers, so no classes; {SAY_HOW}")
+        raise UserError(
+            f"the {what} of a batch are not whole numbers, so they are not classes; {SAY_HOW}"
+        )
     return found.long()
 
 
@@ -119,8 +120,9 @@ def _named(batch: Mapping[str, Any]) -> Batch:
     labels = [key for key in batch if str(key).lower() in LABEL_KEYS]
     if len(inputs) != 1 or len(labels) != 1:
         raise UserError(
-            f"a batch has the keys {', '.join(map(str, batch))}, and it is not clear which are the "
-            "inputs and which the labels; pass batch=lambda batch: (batch['…'], batch['…']) to the "
+            f"a batch has the keys {', '.join(map(str, batch))}, and it is unclear which are the "
+            "inputs and which are the labels; pass batch=lambda batch: (batch['…'], batch['…']) "
+            "to the "
             "monitor"
         )
     coarse = class_labels(batch[labels[0]])
@@ -129,7 +131,7 @@ def _named(batch: Mapping[str, Any]) -> Batch:
 
 
 def _maybe_labels(item: Any, samples: int) -> Tensor | None:
-    """(n,) int64 where an item can be a class of each sample; None where it is anything else."""
+    """(n,) int64 if an item can be one class per sample, else None."""
     if not isinstance(item, Tensor) or item.is_floating_point() or item.is_complex():
         return None
     if item.ndim == 2 and item.shape[1] == 1:

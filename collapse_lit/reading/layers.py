@@ -1,4 +1,4 @@
-"""The layers that features are read at: where they are, and what passes through them."""
+"""Find the layers at which features are read, and record their inputs and outputs."""
 
 import inspect
 from collections.abc import Sequence
@@ -17,7 +17,8 @@ def find_layer(model: nn.Module, path: str) -> nn.Module:
     """The submodule at ``path``.
 
     Raises:
-        UserError: There is none; the message lists the model's top-level and linear layers.
+        UserError: The layer does not exist; the message lists the model's top-level and linear
+            layers.
     """
     try:
         return model.get_submodule(path)
@@ -27,16 +28,18 @@ def find_layer(model: nn.Module, path: str) -> nn.Module:
             for name, module in model.named_modules()
             if name and ("." not in name or isinstance(module, nn.Linear))
         ]
-        raise UserError(f"the model has no layer {path!r}; it has {', '.join(names)}") from error
+        raise UserError(
+            f"the model has no layer {path!r}; its layers include {', '.join(names)}"
+        ) from error
 
 
 @dataclass
 class Captured:
-    """What one forward pass left.
+    """The recorded results of one forward pass.
 
     Attributes:
-        rows: (n, d) float32 features by the path of their layer and the side, "into" or "out of".
-        decided: (n,) int64, the class that the last layer's output decides for, if it does.
+        rows: (n, d) float32 features by path of the layer and side, "into" or "out of".
+        decided: (n,) int64, the predicted class from the last layer's output, or None.
     """
 
     rows: dict[tuple[str, str], Tensor] = field(default_factory=dict)
@@ -44,7 +47,7 @@ class Captured:
 
 
 class Recorder:
-    """Reads what goes into one layer, and what comes out of others, while a network runs.
+    """Records the input of one layer and the outputs of others while a network runs.
 
     Args:
         model: The network.
@@ -59,7 +62,7 @@ class Recorder:
         self._captured, self._samples = Captured(), 0
 
     def __enter__(self) -> "Recorder":
-        """Start to listen.
+        """Register the hooks.
 
         Raises:
             UserError: There is no such layer.
@@ -79,19 +82,20 @@ class Recorder:
         return self
 
     def __exit__(self, *error: object) -> None:
-        """Leave the network without hooks of ours."""
+        """Remove the hooks."""
         for handle in self._handles:
             handle.remove()
 
     def expect(self, samples: int) -> None:
-        """Get ready for a forward pass over that many samples."""
+        """Prepare for a forward pass over ``samples`` samples."""
         self._captured, self._samples, self._calls = Captured(), samples, {}
 
     def captured(self) -> Captured:
-        """What the forward pass left.
+        """The recorded results of the forward pass.
 
         Raises:
-            UserError: A layer was not called once, or has not one row of features a sample.
+            UserError: A layer was not called exactly once, or it does not have one row of features
+                per sample.
         """
         for path, side in ((self.layer, "into"), *((path, "out of") for path in self.also)):
             calls = self._calls.get((path, side), 0)
@@ -99,8 +103,8 @@ class Recorder:
                 raise UserError(f"layer {path!r} is never called in the model's forward pass")
             if calls > 1:
                 raise UserError(
-                    f"layer {path!r} is called {calls} times in one forward pass, so it has no one "
-                    "row of features a sample; name a layer that is called once"
+                    f"layer {path!r} is called {calls} times in one forward pass, so its features "
+                    "are ambiguous; choose a layer that is called once"
                 )
         return self._captured
 
@@ -112,14 +116,14 @@ class Recorder:
 
     def _keep(self, path: str, activation: Any, module: nn.Module, side: Any) -> None:
         self._calls[path, side] = self._calls.get((path, side), 0) + 1
-        if self._calls[path, side] > 1:  # said at the end: how often it is called
+        if self._calls[path, side] > 1:  # `captured` reports the number of calls
             return
         rows = rows_of(activation, module, path, side, self._samples)
         self._captured.rows[path, side] = rows
 
 
 def first_argument(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """What a layer was called with first, by position or by name."""
+    """The first argument of a layer's call, by position or by name."""
     if args:
         return args[0]
     names = inspect.signature(module.forward).parameters
@@ -128,9 +132,9 @@ def first_argument(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, A
 
 
 def decisions(logits: Any, samples: int) -> Tensor | None:
-    """(n,) int64, the class that a classifier's output decides for; None for another output.
+    """(n,) int64, the predicted class from a classifier's output; None for other outputs.
 
-    One logit a sample is a decision between two classes, by its sign.
+    With one logit per sample, its sign decides between two classes.
     """
     if isinstance(logits, (tuple, list)) and logits:
         logits = logits[0]

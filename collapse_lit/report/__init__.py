@@ -1,4 +1,4 @@
-"""What a run looks like: figures, a page, a table; from the run directory alone."""
+"""Figures, page and table of a run, from the run directory alone."""
 
 from collapse_lit.report.page import build_report
 from collapse_lit.report.terminal import print_summary

@@ -1,4 +1,4 @@
-"""The charts of a run's page, from its history and snapshots; figures.py draws them for paper."""
+"""The charts of a run's page, from its history and snapshots; figures.py draws them as images."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -21,12 +21,12 @@ from collapse_lit.tracking.run_directory import Row
 DASHES = {"-": "solid", "--": "dash", ":": "dot", "-.": "dashdot"}
 Matrix = list[list[float | None]]
 
-MOST_EPOCHS = 40  # of a heat map
-MOST_NUMBERS = 400_000  # in all of them together: they must fit in a page
+MOST_EPOCHS = 40  # largest number of epochs in a heat map
+MOST_NUMBERS = 400_000  # largest total of numbers in all epochs, to limit the page size
 
 
 def recovery_chart(history: Sequence[Row], selected: Mapping[str, Any] | None) -> Chart:
-    """Recovery against epoch, between its floor and its ceiling, with NC1 on a second axis."""
+    """Recovery by epoch, between its floor and its ceiling, with NC1 on a second axis."""
     traces = [_line(history, curve, "%{y:.3f}") for curve in recovery_curves(history)]
     traces.append(_line(history, ON_THE_RIGHT, "%{y:.3~e}").update(yaxis="y2"))
     layout = {
@@ -40,11 +40,11 @@ def recovery_chart(history: Sequence[Row], selected: Mapping[str, Any] | None) -
         "legend": BELOW,
         **({} if selected is None else _marked(selected["epoch"], history)),
     }
-    return chart(traces, layout, 480, "recovery and NC1 against epoch")
+    return chart(traces, layout, 480, "recovery and NC1 by epoch")
 
 
 def collapse_charts(history: Sequence[Row]) -> Iterator[tuple[str, Chart]]:
-    """NC1 to NC4 and kin against epoch, each with its title."""
+    """The measures of collapse by epoch, one chart with its title per panel."""
     for panel in collapse_panels(history):
         traces = [_line(history, c, "%{y:.3~g}") for c in panel.curves if c.points(history)]
         layout = {
@@ -57,17 +57,17 @@ def collapse_charts(history: Sequence[Row]) -> Iterator[tuple[str, Chart]]:
             "legend": BELOW,
             "showlegend": True,
         }
-        yield panel.title, chart(traces, layout, 360, f"{panel.title}, against epoch")
+        yield panel.title, chart(traces, layout, 360, f"{panel.title}, by epoch")
 
 
 def distance_frames(
     distances: Mapping[int, np.ndarray], chosen: int | None
 ) -> tuple[dict[str, list[Any]], int]:
-    """Class distances of some epochs, as the slider shows them, and which of them comes first.
+    """Class distances of some epochs for the slider, and the epoch shown first.
 
     Returns:
-        ``epochs`` and ``frames`` (log₁₀ of distance² / median of that epoch, (F, F) lists), and the
-        place of the chosen epoch, or of the last one.
+        ``epochs``, ``frames`` ((F, F) lists of log₁₀ of distance² / median of that epoch), and the
+        position of the chosen epoch, or of the last epoch.
     """
     known = sorted(distances)
     most = min(MOST_EPOCHS, max(2, MOST_NUMBERS // distances[known[-1]].size), len(known))
@@ -79,7 +79,9 @@ def distance_frames(
 
 
 def coarse_order(points: Mapping[str, np.ndarray], classes: int) -> np.ndarray:
-    """(F,) fine classes in the order of their coarse classes; those without a sample come last."""
+    """(F,) fine classes in the order of their coarse classes; fine classes without samples come
+    last.
+    """
     coarse = np.full(classes, np.iinfo(np.int64).max)
     known = (points["fine"] >= 0) & (points["fine"] < classes)
     coarse[points["fine"][known]] = points["coarse"][known]
@@ -94,7 +96,7 @@ def _relative(matrix: np.ndarray) -> Matrix:
 
 
 def distance_chart(frames: Sequence[Matrix], shown: int, names: Sequence[str]) -> Chart:
-    """A heat map of one epoch's class distances, on the scale of all epochs."""
+    """A heat map of one epoch's class distances, on a scale common to all epochs."""
     known = [value for frame in frames for row in frame for value in row if value is not None]
     names_once = categories(names)
     heat = go.Heatmap(
@@ -121,9 +123,10 @@ def residual_charts(
     coarse_names: Sequence[str] | None,
     sprite: Sprite | None,
 ) -> Iterator[tuple[str, str, Chart]]:
-    """What is left inside each coarse class: its name, its space and the scatter.
+    """The residuals inside each coarse class: its name, its space and the scatter plot.
 
-    Coloured by hidden fine class where there is one, the shape being the cluster; else by cluster.
+    With fine labels, colours show fine classes and shapes show clusters; otherwise, colours show
+    clusters.
     """
     known = bool((points["fine"] >= 0).all())
     index = points["index"] if "index" in points else np.full(len(points["xy"]), -1)
@@ -164,7 +167,7 @@ def _line(history: Sequence[Row], curve: Curve, number: str) -> go.Scatter:
 
 
 def _logarithmic(traces: Sequence[go.Scatter]) -> dict[str, Any]:
-    """A logarithmic axis with few ticks: at 1, 2 and 5, or at powers of ten over many decades."""
+    """A logarithmic axis with ticks at 1, 2 and 5, or only at powers of ten for many decades."""
     values = [value for trace in traces for value in trace.y if value > 0]
     decades = np.log10(max(values) / min(values)) if values else 0
     look = {"type": "log", "tickformat": "~g", "zeroline": False}
@@ -174,7 +177,7 @@ def _logarithmic(traces: Sequence[go.Scatter]) -> dict[str, Any]:
 
 
 def _marked(epoch: int, history: Sequence[Row]) -> dict[str, Any]:
-    """A line at the chosen epoch, said on the side where there is room."""
+    """A line at the chosen epoch, labelled on the side with more room."""
     late = epoch > (history[0]["epoch"] + history[-1]["epoch"]) / 2
     line = {"type": "line", "line": {"dash": "dash", "width": 1.5}}
     upright = {"x0": epoch, "x1": epoch, "yref": "paper", "y0": 0, "y1": 1}

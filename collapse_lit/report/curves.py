@@ -1,4 +1,4 @@
-"""Which curves belong in one picture, for the figures and for the page."""
+"""The curves of each picture, for the figures and the page."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from collapse_lit.metrics import (
 )
 from collapse_lit.tracking.run_directory import Row
 
-# Okabe & Ito's palette, told apart with any colour vision; its blue lighter, for dark pages.
+# Okabe & Ito's colour-blind safe palette, with a lighter blue for dark pages.
 BLUE, ORANGE, GREEN, RED, GREY = "#1F83C4", "#E69F00", "#009E73", "#D55E00", "#7F7F7F"
 IN_TURN = (BLUE, ORANGE, GREEN, RED, GREY)
 LOOKS = {  # of the curves of recovery
@@ -36,7 +36,7 @@ LOOKS = {  # of the curves of recovery
 
 @dataclass(frozen=True)
 class Curve:
-    """One metric of the history against epoch; ``style`` is a line style of matplotlib's."""
+    """One metric of the history by epoch; ``style`` is a line style of matplotlib."""
 
     key: str
     label: str
@@ -45,7 +45,7 @@ class Curve:
     width: float = 1.5
 
     def points(self, history: Sequence[Row]) -> list[tuple[int, float]]:
-        """(epoch, value) wherever the history has a value."""
+        """The pairs (epoch, value) for which the history has a value."""
         known = [row for row in history if row.get(self.key) is not None]
         return [(row["epoch"], row[self.key]) for row in known]
 
@@ -60,7 +60,7 @@ class Panel:
 
 
 def recovery_curves(history: Sequence[Row]) -> tuple[Curve, ...]:
-    """What is known of recovery: accuracies where there are fine labels, else scores."""
+    """The curves of recovery: accuracies if there are fine labels, else label-free scores."""
     shown = shown_in("recovery") if _scored(history) else (BY_KEY[STABILITY], BY_KEY[SILHOUETTE])
     return tuple(
         Curve(metric.key, metric.label, *LOOKS.get(metric.key, (RED, "-."))) for metric in shown
@@ -68,7 +68,7 @@ def recovery_curves(history: Sequence[Row]) -> tuple[Curve, ...]:
 
 
 def recovery_axis(history: Sequence[Row]) -> str:
-    """What these curves are values of."""
+    """The axis label of these curves."""
     return "accuracy on fine labels" if _scored(history) else "score"
 
 
@@ -77,7 +77,7 @@ def _scored(history: Sequence[Row]) -> bool:
 
 
 def collapse_panels(history: Sequence[Row]) -> list[Panel]:
-    """The panels of collapse that the history has anything of."""
+    """The panels of collapse for which the history has values."""
     panels = (
         Panel(title, scale, tuple(_curves(drawn_in(title)))) for title, scale in PANELS.items()
     )
@@ -85,7 +85,7 @@ def collapse_panels(history: Sequence[Row]) -> list[Panel]:
 
 
 def _curves(metrics: Sequence[Metric]) -> Iterator[Curve]:
-    """Training and test curve of each measure of collapse; of other metrics their own alone."""
+    """The training and test curves of each measure of collapse, and one curve of other metrics."""
     colours = (IN_TURN[number % len(IN_TURN)] for number in range(len(metrics)))
     for metric, colour in zip(metrics, colours, strict=True):
         split, name = metric.key.split("/")

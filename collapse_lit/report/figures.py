@@ -32,9 +32,9 @@ def run_figures(
     """All figures that the data of a run allow, by name.
 
     Args:
-        history: One row a measured epoch.
-        snapshots: Arrays by epoch, as :class:`RunRecorder` keeps them.
-        selected: The label-free choice of an epoch, marked in the curves.
+        history: One row per measured epoch.
+        snapshots: Arrays by epoch, as :class:`RunRecorder` writes them.
+        selected: The label-free choice of an epoch, which the curves mark.
     """
     if any(SEPARATION in row for row in history):
         yield "recovery", recovery_figure(history, selected)
@@ -55,7 +55,7 @@ def run_figures(
 
 
 def recovery_figure(history: Sequence[Row], selected: Mapping[str, Any] | None) -> Figure:
-    """Recovery against epoch, between its floor and its ceiling, with NC1 on a second axis."""
+    """Recovery by epoch, between its floor and its ceiling, with NC1 on a second axis."""
     figure = Figure(figsize=(8, 4.8), layout="constrained")
     axes = figure.add_subplot()
     for curve in recovery_curves(history):
@@ -63,7 +63,7 @@ def recovery_figure(history: Sequence[Row], selected: Mapping[str, Any] | None) 
     if selected is not None:
         axes.axvline(selected["epoch"], color=RED, linewidth=1, alpha=0.7)
         late = 2 * selected["epoch"] > history[0]["epoch"] + history[-1]["epoch"]
-        axes.annotate(  # on the side where there is room
+        axes.annotate(  # on the side with more room
             "chosen epoch\n(label-free)",
             (selected["epoch"], 0.3),
             xycoords=("data", "axes fraction"),
@@ -92,7 +92,7 @@ def recovery_figure(history: Sequence[Row], selected: Mapping[str, Any] | None) 
 
 
 def collapse_figure(history: Sequence[Row]) -> Figure:
-    """NC1 to NC4 and kin against epoch, on training and test features, coarse and fine."""
+    """The measures of collapse by epoch, on training and test features, coarse and fine."""
     panels = collapse_panels(history)
     rows = -(-len(panels) // 2)
     figure = Figure(figsize=(9, 3 * rows), layout="constrained")
@@ -115,8 +115,8 @@ def distances_figure(
 ) -> Figure:
     """Heat maps of mean squared distances between fine classes: first, middle and last epoch.
 
-    The logarithm shows what the eye should compare: pairs inside a coarse class, ever closer to
-    each other but not merged, against pairs across.
+    The logarithm shows both scales: pairs inside a coarse class, which approach each other without
+    merging, and pairs across coarse classes.
     """
     epochs = sorted(distances)
     shown = sorted({epochs[0], epochs[len(epochs) // 2], epochs[-1]})
@@ -141,7 +141,7 @@ def residuals_figure(
     fine_names: Sequence[str] | None = None,
     coarse_names: Sequence[str] | None = None,
 ) -> Figure:
-    """What is left inside each coarse class, coloured by the fine labels it was never told."""
+    """The residuals inside each coarse class, coloured by the hidden fine labels."""
     coarse_classes = np.unique(points["coarse"])
     columns = min(5, len(coarse_classes))
     rows = -(-len(coarse_classes) // columns)
@@ -172,14 +172,14 @@ def residuals_figure(
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Write a PNG, whole or not at all."""
+    """Write a PNG, completely or not at all."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=130)
     write_whole(path, buffer.getvalue())
 
 
 def _draw(axes: Axes, history: Sequence[Row], curve: Curve) -> None:
-    """Draw one metric where the history has it; a point where there is only one epoch."""
+    """Draw the known values of one metric; a point if there is only one epoch."""
     points = curve.points(history)
     if points:
         axes.plot(

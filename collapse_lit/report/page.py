@@ -20,7 +20,7 @@ Snapshots = Mapping[int, Mapping[str, np.ndarray]]
 
 
 def build_report(run_dir: str | Path) -> Path:
-    """Redraw all figures of a run and write its page; returns the page's path.
+    """Redraw all figures of a run and write its page; return the page's path.
 
     Raises:
         UserError: There is no run with a history in ``run_dir``.
@@ -29,8 +29,8 @@ def build_report(run_dir: str | Path) -> Path:
     history = run.read_history()
     if not history:
         raise UserError(
-            f"{run.path} is no run directory with measured epochs: there is no {run.history.name} "
-            "with a line in it"
+            f"{run.path} is not a run directory with measured epochs: {run.history.name} is "
+            "missing or empty"
         )
     selected, snapshots = select_epoch(history), run.read_snapshots()
     for name, figure in run_figures(history, snapshots, selected):
@@ -48,7 +48,8 @@ def _thumbnails(run: RunDirectory) -> Sprite | None:
         return None if kept is None else Sprite.from_arrays(kept)
     except (KeyError, TypeError) as error:
         raise UserError(
-            f"run_dir: {run.thumbnails} holds no thumbnails; remove it to draw without it"
+            f"run_dir: {run.thumbnails} is not a file of thumbnails; remove it to draw the page "
+            "without it"
         ) from error
 
 
@@ -58,8 +59,8 @@ def _charts(
     selected: Mapping[str, Any] | None,
     sprite: Sprite | None,
 ) -> dict[str, Any]:
-    """Everything that is drawn, None or empty where the data do not allow it."""
-    from collapse_lit.report import charts  # Plotly takes a second to import
+    """The charts of the page; None or empty if the data do not allow them."""
+    from collapse_lit.report import charts  # importing Plotly takes a second
 
     named = snapshots[max(snapshots)] if snapshots else {}
     fine_names, coarse_names = (
@@ -100,7 +101,7 @@ def _charts(
 def _words(
     run: RunDirectory, history: Sequence[Row], selected: Mapping[str, Any] | None
 ) -> dict[str, Any]:
-    """Everything that is said."""
+    """The texts and numbers of the page."""
     identity = _read_json(run.identity)
     config = run.config.read_text() if run.config.exists() else ""
     chosen = next((r for r in history if selected and r["epoch"] == selected["epoch"]), None)
@@ -126,7 +127,7 @@ def _words(
 
 
 def discover_command(folder: Path) -> str:
-    """The command that looks into the classes of the features that are kept in a folder."""
+    """The command ``discover`` for the features in a folder."""
     features, labels, out = (
         shlex.quote(str(folder / name)) for name in ("features.npy", "labels.csv", "found")
     )
@@ -134,7 +135,7 @@ def discover_command(folder: Path) -> str:
 
 
 def _facts(config: str, identity: Mapping[str, Any]) -> dict[str, Any]:
-    """What was trained, as far as the run's files say so."""
+    """Facts about the run, from its files."""
     try:
         options = yaml.safe_load(config) or {}
     except yaml.YAMLError:

@@ -1,4 +1,4 @@
-"""The last word of a run, in the terminal."""
+"""The summary of a run in the terminal."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,7 +12,7 @@ from collapse_lit.tracking.run_directory import Row, RunDirectory
 
 
 def print_summary(run: RunDirectory, console: Console | None = None) -> None:
-    """Print first, best and last value of the main measures, and where the files are."""
+    """Print the first, best and last value of the main measures, and the paths of the files."""
     console = console or Console()
     history = run.read_history()
     if not history:
@@ -28,14 +28,16 @@ def print_summary(run: RunDirectory, console: Console | None = None) -> None:
             line += f"; recovered on test there: {chosen[HEADLINE]:.4f}"
         console.print(line, highlight=False)
     elif any(row.get(SEPARATION) is not None for row in history):
-        console.print("No epoch chosen: none has clusters that two halves of the samples agree on.")
+        console.print(
+            "No epoch chosen: in no epoch do two halves of the samples agree on the clusters."
+        )
     console.print(f"Report   {run.report}", highlight=False)
     console.print(f"History  {run.history}", highlight=False)
     console.print(f"Figures  {run.figures}", highlight=False)
     if seen := what_was_seen(history[0], history[-1]):
         console.print(f"\n{seen}", highlight=False)
         console.print(
-            f"Next: open the report, or name what is hidden in the classes:\n"
+            f"Next: open the report, or name the clusters inside the classes:\n"
             f"  collapse-lit discover --run {run.path} --out {run.path / 'found'}",
             highlight=False,
             soft_wrap=True,
@@ -43,7 +45,7 @@ def print_summary(run: RunDirectory, console: Console | None = None) -> None:
 
 
 def what_was_seen(first: Row, last: Row) -> str:
-    """What a newcomer should take home, in a few sentences; empty without a headline."""
+    """The main results in a few sentences; empty without a headline."""
     raw, found, floor = (last.get(key) for key in (RAW, HEADLINE, FLOOR))
     if found is None or floor is None:
         return ""
@@ -52,13 +54,13 @@ def what_was_seen(first: Row, last: Row) -> str:
         said.append(f"NC1 went from {four_decimals(first[NC1])} to {four_decimals(last[NC1])}.")
     if raw is not None:
         said.append(f"k-means on the raw features finds the fine class of {raw:.0%} (train).")
-    said.append(f"The chosen clusters give it back for {found:.0%} of the test images,")
+    said.append(f"The chosen clusters recover it for {found:.0%} of the test images,")
     said.append(f"random clusters for {floor:.0%}.")
     return " ".join(said)
 
 
 def summary_table(history: Sequence[Row]) -> Table:
-    """First, best and last value of each measure that the history has."""
+    """The first, best and last value of each measure in the history."""
     first, last = history[0], history[-1]
     table = Table("", f"epoch {first['epoch']}", "best", "at", f"epoch {last['epoch']}")
     for column in table.columns[1:]:
@@ -79,7 +81,7 @@ def _best(rows: Sequence[Row], metric: Metric) -> Row:
 
 
 def four_decimals(value: Any) -> str:
-    """Four decimals, or a power of ten where these would say little; a dash for no value."""
+    """Format with four decimals, or as a power of ten for tiny values; a dash for no value."""
     if value is None:
         return "–"
     return f"{value:.4f}" if 0.001 <= abs(value) < 100 or value == 0 else f"{value:.2e}"

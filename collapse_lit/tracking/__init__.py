@@ -1,1 +1,1 @@
-"""What a run leaves behind: its directory, its checkpoints, its curves in W&B."""
+"""The records of a run: its directory, its checkpoints and its curves in W&B."""

@@ -1,4 +1,4 @@
-"""Checkpoints that are there whole or not at all, and that execute no code when loaded."""
+"""Checkpoints that are written completely or not at all, and that run no code when loaded."""
 
 import contextlib
 import io
@@ -19,10 +19,10 @@ from collapse_lit.tracking.whole_files import write_whole
 
 
 class WholeCheckpointIO(TorchCheckpointIO):
-    """Writes a checkpoint beside its place and renames it there once it is on disk.
+    """Writes a checkpoint to a temporary file beside the target, then renames it.
 
-    Lightning's own saving goes through a file in the system's temporary directory, and moving that
-    to another file system is a copy that a kill can cut short. The ``last.ckpt`` before is kept as
+    Lightning writes to the system's temporary directory. Moving such a file to another file system
+    copies it, and a kill can interrupt the copy. The old ``last.ckpt`` is kept as
     ``previous.ckpt``.
     """
 
@@ -32,7 +32,7 @@ class WholeCheckpointIO(TorchCheckpointIO):
         """Save ``checkpoint`` to a local path.
 
         Raises:
-            OSError: It cannot be written; what was there before is still there.
+            OSError: The file cannot be written; the old file is still there.
         """
         path = Path(path)
         buffer = io.BytesIO()
@@ -44,10 +44,10 @@ class WholeCheckpointIO(TorchCheckpointIO):
 
 @contextlib.contextmanager
 def _keep_previous(last: Path) -> Iterator[None]:
-    """Keep what is replaced inside as ``previous.ckpt``; at any moment one of both is whole."""
+    """Keep the replaced file as ``previous.ckpt``, so that one of the two is always complete."""
     kept = last.with_name(f".previous.ckpt.{os.getpid()}.partial")
     try:
-        with contextlib.suppress(OSError):  # nothing there yet, or no hard links on these disks
+        with contextlib.suppress(OSError):  # no file yet, or the file system has no hard links
             kept.hardlink_to(last)
         yield
         with contextlib.suppress(FileNotFoundError):
@@ -59,17 +59,18 @@ def _keep_previous(last: Path) -> Iterator[None]:
 def newest_checkpoint(
     run: RunDirectory, weights: Mapping[str, Tensor] | None = None
 ) -> Path | None:
-    """The newest checkpoint that a run can go on from, None where there is none at all.
+    """The newest usable checkpoint of a run, None if there are no checkpoints.
 
-    One that is cut short, is of another network or would execute code is reported by name, and the
-    one before it is taken: ``previous.ckpt`` or the newest ``epoch_NNN.ckpt``.
+    A checkpoint is unusable if it is incomplete, belongs to another network or would run code. A
+    warning names it, and the one before is used: ``previous.ckpt`` or the newest
+    ``epoch_NNN.ckpt``.
 
     Args:
-        run: Where to look.
-        weights: The state of the network that shall go on, if it is known.
+        run: The run directory.
+        weights: The state of the network to train, if known.
 
     Raises:
-        UserError: There are checkpoints and none can be used. To start anew would lose the run.
+        UserError: There are checkpoints, but none is usable. A new start would lose the run.
     """
     older = [run.checkpoints / "previous.ckpt", *run.checkpoints.glob("epoch_*.ckpt")]
     older = sorted(filter(Path.exists, older), key=lambda path: path.stat().st_mtime, reverse=True)
@@ -80,52 +81,53 @@ def newest_checkpoint(
         try:
             check_checkpoint(path, weights)
             return path
-        except Exception as error:  # torch raises many kinds for a broken file
+        except Exception as error:  # torch raises many error types for a broken file
             reason = (str(error) or repr(error)).splitlines()[0]
             rank_zero_warn(
-                f"{path} cannot be read ({reason}); trying the one before", category=UserWarning
+                f"{path} cannot be used ({reason}); trying the previous checkpoint",
+                category=UserWarning,
             )
             broken.append(path.name)
     if broken:
         raise UserError(
-            f"run_dir: {run.checkpoints} holds no checkpoint that can be read "
-            f"({', '.join(broken)}: see above). To start from the first epoch, move them away or "
-            "choose another run_dir"
+            f"run_dir: {run.checkpoints} has no usable checkpoint ({', '.join(broken)}: see "
+            "above). To start from the first epoch, move them away or choose another run_dir"
         )
     return None
 
 
 def check_checkpoint(path: Path, weights: Mapping[str, Tensor] | None = None) -> None:
-    """See that a training run can go on from a file.
+    """Check that training can continue from a file.
 
     Raises:
-        ValueError: It is no checkpoint of a training run, or one of another network.
-        Exception: What ``torch.load(weights_only=True)`` raises for a broken or hostile file.
+        ValueError: The file is not a checkpoint of a training run, or it belongs to another
+            network.
+        Exception: Any error of ``torch.load(weights_only=True)`` for a broken or hostile file.
     """
     state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     if not isinstance(state, dict) or not {"state_dict", "loops", "epoch"} <= state.keys():
-        raise ValueError("no checkpoint of a training run")
+        raise ValueError("not a checkpoint of a training run")
     if weights is None:
         return
     shapes = {name: tuple(tensor.shape) for name, tensor in weights.items()}
     found = {name: tuple(tensor.shape) for name, tensor in state["state_dict"].items()}
     other = sorted(name for name in shapes | found if shapes.get(name) != found.get(name))
     if other:
-        raise ValueError(f"of another network: {', '.join(other[:3])} differ")
+        raise ValueError(f"from another network: {', '.join(other[:3])} differ")
 
 
 def check_space(run: RunDirectory, weights: Mapping[str, Tensor]) -> None:
-    """See that the disk has room for the checkpoints of a run.
+    """Check that the disk has room for the checkpoints of a run.
 
     Raises:
-        UserError: It has not.
+        UserError: The disk is too full.
     """
     one = 2 * sum(tensor.nbytes for tensor in weights.values())  # weights and momentum
-    needed = 3 * one  # the last, the one before and the one being written
+    needed = 3 * one  # the last, the previous and the one being written
     there = sum(path.stat().st_size for path in run.checkpoints.glob("*.ckpt"))
     free = shutil.disk_usage(run.path).free
     if free < max(needed - there, one):
         raise UserError(
-            f"run_dir: {run.path} has {free / 1e6:.1f} MB free, and checkpoints of this network "
-            f"take {needed / 1e6:.1f} MB; free some or choose another run_dir"
+            f"run_dir: {run.path} has {free / 1e6:.1f} MB free, but checkpoints of this network "
+            f"need {needed / 1e6:.1f} MB; free some space or choose another run_dir"
         )

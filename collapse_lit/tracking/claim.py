@@ -1,4 +1,4 @@
-"""One process at a time trains in a run directory."""
+"""A lock that lets only one process train in a run directory."""
 
 import errno
 import fcntl
@@ -10,17 +10,17 @@ from collapse_lit.tracking.run_directory import RunDirectory
 
 
 class Claim:
-    """A claim on a run directory; it ends with ``release()``, or with the process however it dies.
+    """A lock on a run directory, which ends with ``release()`` or with the process.
 
-    Two processes of one run would write each epoch twice. The lock is the kernel's own, so there is
-    none to clean up after a kill, and it holds between nodes that share the directory. Where the
-    file system has no locks, nothing is claimed.
+    Two processes of one run would write each epoch twice. The kernel holds the lock, so a kill
+    leaves no lock behind, and it works between nodes that share the directory. On a file system
+    without locks, nothing is locked.
 
     Args:
         run: An existing run directory.
 
     Raises:
-        UserError: Another process holds it, or its lock belongs to another user.
+        UserError: Another process holds the lock, or the lock file belongs to another user.
     """
 
     def __init__(self, run: RunDirectory) -> None:

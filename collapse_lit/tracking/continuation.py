@@ -1,4 +1,4 @@
-"""Whether what is asked for may go on in a run directory that holds something already."""
+"""Check whether a request may continue in a run directory that already has results."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -8,34 +8,34 @@ import yaml
 from collapse_lit.errors import UserError
 from collapse_lit.tracking.run_directory import RunDirectory
 
-# What a resumed run must share with its first start, or it would be another experiment.
+# The options that must not change when a run is resumed, or it becomes another experiment.
 SAME_EXPERIMENT = ("seed_everything", "data", "model")
 
 
 def check_nothing_measured(run: RunDirectory) -> None:
-    """See that training from the first epoch on would not replace a history.
+    """Check that training from the first epoch would not replace a history.
 
     Raises:
-        UserError: It would: the run's checkpoints are gone, or it never had any of its own.
+        UserError: The directory has a history but no checkpoint.
     """
     measured = len(run.read_history())
     if measured:
         raise UserError(
-            f"run_dir: {run.path} holds {measured} measured epochs and no checkpoint to go on "
-            f"from. Choose another run_dir, or move {run.history} away to train anew"
+            f"run_dir: {run.path} has {measured} measured epochs but no checkpoint to continue "
+            f"from. Choose another run_dir, or move {run.history} away to start again"
         )
 
 
 def check_same_experiment(
     run: RunDirectory, resolved: Mapping[str, Any], defaults: Mapping[str, Any]
 ) -> None:
-    """See that what was started in a run directory is what is asked to go on in it.
+    """Check that the request continues the experiment in a run directory.
 
-    An option that came into being after the run had started has its default there.
+    Options that are newer than the run count with their default.
 
     Raises:
-        UserError: There is a checkpoint or a measured epoch, and data, model or seed are not those
-            that it was made with, or not to be known.
+        UserError: There is a checkpoint or a measured epoch, and its data, model or seed differ or
+            are unknown.
     """
     started = run.last_checkpoint.exists() or bool(run.read_history())
     if not started or not run.config.exists():
@@ -53,8 +53,8 @@ def check_same_experiment(
     ]
     if changed:
         raise UserError(
-            f"run_dir: {run.path} holds a run that was started differently ({'; '.join(changed)}). "
-            "Choose another run_dir, or restore these keys to continue that run"
+            f"run_dir: {run.path} holds a run with other options ({'; '.join(changed)}). Choose "
+            "another run_dir, or restore these options to continue that run"
         )
 
 

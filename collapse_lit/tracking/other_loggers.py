@@ -1,4 +1,4 @@
-"""Loggers of Lightning's beside W&B: what they are shown beyond the numbers."""
+"""Show figures in Lightning's loggers other than W&B."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,7 +12,7 @@ from collapse_lit.errors import UserError
 
 
 def show_figures(logger: Any, figures: Mapping[str, Path], step: int) -> None:
-    """Show image files by name where a logger has a place for them; others keep numbers only."""
+    """Show image files by name in loggers that support images."""
     if isinstance(logger, TensorBoardLogger):
         for name, path in figures.items():
             image = np.asarray(Image.open(path).convert("RGB"))
@@ -25,17 +25,17 @@ def show_figures(logger: Any, figures: Mapping[str, Path], step: int) -> None:
 
 
 def asked_for(option: Any) -> list[Logger]:
-    """The loggers in ``trainer.logger``; none of them is W&B's.
+    """The loggers in ``trainer.logger``, none of which may be W&B.
 
     Raises:
-        UserError: One is: a second W&B run would have the same curves.
+        UserError: One of them is W&B, so a second W&B run would have the same curves.
     """
     if option is None or isinstance(option, bool):
         return []
     loggers: Sequence[Logger] = [option] if isinstance(option, Logger) else list(option)
     if any(isinstance(logger, WandbLogger) for logger in loggers):
         raise UserError(
-            "trainer.logger: W&B has options of its own, --wandb.mode, --wandb.project and others; "
-            "leave WandbLogger out"
+            "trainer.logger: leave WandbLogger out; set W&B by --wandb.mode, --wandb.project and "
+            "other options"
         )
     return list(loggers)

@@ -1,4 +1,4 @@
-"""The run directory: what a run leaves on disk, and how it survives a kill at any moment."""
+"""The run directory: the files of a run, which survive a kill at any moment."""
 
 import contextlib
 import json
@@ -31,10 +31,10 @@ Row = dict[str, Any]
 
 
 class RunDirectory:
-    """Paths and files of one run, by the names that users and scripts rely on.
+    """Paths and files of one run, under names that users and scripts rely on.
 
-    Every file is replaced whole or appended to by one whole line, so a reader, or the next process
-    of the same run, never meets half of one.
+    Every file is replaced completely, or extended by one complete line. A reader or the next
+    process of the same run therefore never sees an incomplete file.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -53,10 +53,10 @@ class RunDirectory:
         self._made: list[Path] = []
 
     def create(self) -> None:
-        """Make the directory and see that it can be written to.
+        """Make the directory and check that it is writable.
 
         Raises:
-            UserError: It cannot, or what it holds already cannot.
+            UserError: The directory or one of its files cannot be written.
         """
         self._before = set(self.path.iterdir()) if self.path.is_dir() else set()
         self._made = [path for path in (self.path, *self.path.parents) if not path.exists()]
@@ -65,19 +65,19 @@ class RunDirectory:
                 folder.mkdir(parents=True, exist_ok=True)
                 probe = folder / f".writable-{os.getpid()}.partial"
                 probe.write_bytes(b"x")
-                probe.unlink(missing_ok=True)  # another rank may have cleaned up
+                probe.unlink(missing_ok=True)  # another rank may have removed it
             if self.history.exists():
                 self.history.open("ab").close()
         except OSError as error:
             raise UserError(
-                f"run_dir: cannot write to {error.filename} ({error.strerror}); put this right, or "
-                "choose another run_dir"
+                f"run_dir: cannot write to {error.filename} ({error.strerror}); solve this "
+                "problem, or choose another run_dir"
             ) from error
 
     def undo(self) -> None:
-        """Remove what was made here since :meth:`create`, unless an epoch or a measurement is kept.
+        """Remove everything made since :meth:`create`, unless an epoch or a measurement is kept.
 
-        For the one process that writes now: a start that is refused leaves no skeleton.
+        Only the writing process calls this, so that a refused start leaves no files behind.
         """
         if self.history.exists() or any(self.checkpoints.rglob("*.ckpt")):
             return
@@ -87,18 +87,18 @@ class RunDirectory:
                 shutil.rmtree(path, ignore_errors=True)
             else:
                 path.unlink(missing_ok=True)
-        with contextlib.suppress(OSError):  # another process has put something there
+        with contextlib.suppress(OSError):  # another process has written a file there
             for folder in self._made:
                 folder.rmdir()
 
     def clean(self) -> None:
-        """Remove what killed processes had begun to write; for the one process that writes now."""
+        """Remove unfinished files of killed processes; only the writing process calls this."""
         for folder in (self.path, self.checkpoints, self.snapshots, self.figures):
             for partial in folder.glob(".*.partial"):
                 partial.unlink(missing_ok=True)
 
     def identify(self, seed: int) -> dict[str, Any]:
-        """Who this run is: read from ``run.json``, or made up and written there at the start.
+        """The identity of this run: read from ``run.json``, or created and written at the start.
 
         Raises:
             UserError: The file cannot be read.
@@ -107,10 +107,10 @@ class RunDirectory:
             try:
                 return json.loads(self.identity.read_text())
             except ValueError as error:
-                raise UserError(f"run_dir: {self.identity} is no JSON ({error})") from error
+                raise UserError(f"run_dir: {self.identity} is not valid JSON ({error})") from error
         identity = {
             "name": self.path.name,
-            "wandb_id": os.environ.get("WANDB_RUN_ID") or secrets.token_hex(4),  # a sweep gives it
+            "wandb_id": os.environ.get("WANDB_RUN_ID") or secrets.token_hex(4),  # a sweep sets it
             "started": datetime.now(UTC).isoformat(timespec="seconds"),
             "git_commit": _git_commit(),
             "versions": {library: version(library) for library in LIBRARIES},
@@ -123,25 +123,27 @@ class RunDirectory:
         return identity
 
     def read_history(self) -> list[Row]:
-        """All measured epochs, oldest first; a last line torn by a kill is left out.
+        """All measured epochs, oldest first, without an incomplete last line of a killed process.
 
         Raises:
-            UserError: A whole line is no JSON.
+            UserError: A complete line is not valid JSON.
         """
         if not self.history.exists():
             return []
         lines = self.history.read_text().split("\n")
-        complete = lines[:-1]  # what follows the last newline is empty or torn
+        complete = lines[:-1]  # the rest after the last newline is empty or incomplete
         try:
             return [json.loads(line) for line in complete if line]
         except ValueError as error:
-            raise UserError(f"run_dir: {self.history} is no JSON lines file ({error})") from error
+            raise UserError(
+                f"run_dir: {self.history} is not a valid JSON Lines file ({error})"
+            ) from error
 
     def append_history(self, row: Mapping[str, Any]) -> None:
-        """Add one epoch, unless it is there; on disk when this returns.
+        """Append one epoch, unless it exists; it is on disk when this returns.
 
         Raises:
-            OSError: It cannot be written.
+            OSError: The row cannot be written.
         """
         rows = self.read_history()
         if any(known["epoch"] == row["epoch"] for known in rows):
@@ -154,7 +156,7 @@ class RunDirectory:
             os.fsync(file.fileno())
 
     def forget_history_after(self, epoch: int) -> int:
-        """Drop epochs beyond ``epoch``, whose weights are lost; returns how many there were."""
+        """Drop epochs after ``epoch``, whose weights are lost; return their number."""
         rows = self.read_history()
         kept = [row for row in rows if row["epoch"] <= epoch]
         if len(kept) < len(rows):
@@ -163,14 +165,14 @@ class RunDirectory:
         return len(rows) - len(kept)
 
     def write_snapshot(self, epoch: int, arrays: Mapping[str, Any]) -> None:
-        """Keep what the pictures of one epoch are drawn from."""
+        """Write the arrays for the figures of one epoch."""
         write_arrays(self.snapshots / f"epoch_{epoch:03d}.npz", arrays)
 
     def read_snapshots(self) -> dict[int, dict[str, np.ndarray]]:
         """Arrays of every snapshot by epoch, oldest first.
 
         Raises:
-            UserError: One is broken, or would execute code.
+            UserError: A snapshot is broken, or it would run code.
         """
         snapshots = {
             int(path.stem.removeprefix("epoch_")): read_arrays(path)
@@ -179,14 +181,14 @@ class RunDirectory:
         return dict(sorted(snapshots.items()))
 
     def write_thumbnails(self, arrays: Mapping[str, Any]) -> None:
-        """Keep small pictures of the samples that are in every snapshot's scatter."""
+        """Write thumbnails of the samples in the snapshots' scatter plot."""
         write_arrays(self.thumbnails, arrays)
 
     def read_thumbnails(self) -> dict[str, np.ndarray] | None:
-        """What :meth:`write_thumbnails` kept; None where there are no pictures.
+        """Read the thumbnails of :meth:`write_thumbnails`; None without pictures.
 
         Raises:
-            UserError: The file is broken, or would execute code.
+            UserError: The file is broken, or it would run code.
         """
         return read_arrays(self.thumbnails) if self.thumbnails.exists() else None
 
@@ -196,17 +198,17 @@ def _end_of_last_line(path: Path) -> int:
 
 
 def _git_commit() -> str | None:
-    """Commit of the working directory, None outside git."""
+    """Git commit of the working directory, None outside git."""
     return _said_by("git", "rev-parse", "HEAD") or None
 
 
 def _gpus() -> list[str]:
-    """Names of the machine's NVIDIA GPUs; asked of the driver, since torch would take memory."""
+    """Names of the machine's NVIDIA GPUs, from the driver: torch would allocate memory."""
     return _said_by("nvidia-smi", "--query-gpu=name", "--format=csv,noheader").splitlines()
 
 
 def _said_by(*command: str) -> str:
-    """What a program prints; nothing where it is missing or fails."""
+    """The output of a program; empty if the program is missing or fails."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
     except (OSError, subprocess.SubprocessError):

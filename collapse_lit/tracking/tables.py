@@ -1,4 +1,4 @@
-"""Tables as csv files."""
+"""Tables as CSV files."""
 
 import csv
 import io
@@ -10,12 +10,12 @@ from collapse_lit.tracking.whole_files import write_whole
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Write a table with a header, whole or not at all."""
+    """Write a table with a header, completely or not at all."""
     write_whole(path, csv_bytes(header, rows))
 
 
 def csv_bytes(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:
-    """A table with a header as the content of a csv file."""
+    """A table with a header as the content of a CSV file."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(header)

@@ -1,25 +1,26 @@
-"""What W&B is started with: our options, then its environment and settings files, then ours."""
+"""The arguments of W&B: from our options, its environment and settings files, or our defaults."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 PROJECT = "collapse-lit"
-# W&B's two older names for modes.
+# W&B's two older names of modes.
 SYNONYMS = {"dryrun": "offline", "run": "online"}
 
 
 @dataclass(frozen=True)
 class WandbOptions:
-    """Options of Weights & Biases. An option that is null is left to W&B's environment variable.
+    """Options of Weights & Biases. If an option is null, W&B's environment variable applies.
 
     Args:
-        mode: auto: as WANDB_MODE says, else online where W&B finds a key, else offline. Never asks.
-        project: W&B project; null: WANDB_PROJECT, else collapse-lit.
-        entity: Team or user that the run belongs to; null: WANDB_ENTITY, else the key's own.
-        name: The run's name; null: WANDB_NAME, else the name of run_dir.
-        group: Runs of one group are shown together; null: WANDB_RUN_GROUP.
-        tags: Words to find runs by; null: WANDB_TAGS.
+        mode: online, offline, disabled or auto. auto uses WANDB_MODE, else online if W&B finds a
+            key, else offline. It never prompts.
+        project: W&B project; null uses WANDB_PROJECT, else collapse-lit.
+        entity: Team or user of the run; null uses WANDB_ENTITY, else the owner of the key.
+        name: Name of the run; null uses WANDB_NAME, else the name of run_dir.
+        group: Group of runs that W&B shows together; null uses WANDB_RUN_GROUP.
+        tags: Tags of the run; null uses WANDB_TAGS.
     """
 
     mode: Literal["auto", "online", "offline", "disabled"] = "auto"
@@ -31,21 +32,21 @@ class WandbOptions:
 
 
 def init_arguments(options: WandbOptions, run_name: str) -> dict[str, Any]:
-    """Arguments of ``wandb.init``; None where W&B's environment or settings files decide.
+    """Arguments of ``wandb.init``; None if W&B's environment or settings files decide.
 
-    The order is the same for all of them: an explicit option, W&B's environment variable, W&B's
-    settings files, the default of collapse-lit.
+    The first of these decides: an explicit option, W&B's environment variable, W&B's settings
+    files, the default of collapse-lit.
 
     Args:
-        options: What was asked for.
-        run_name: The run's name where nobody gives one.
+        options: The user's options.
+        run_name: Default name of the run.
 
     Raises:
-        Exception: What W&B raises for an environment that it cannot read.
+        Exception: Any error of W&B for an invalid environment.
     """
     import wandb
 
-    found = wandb.setup().settings  # the environment, and what `wandb login` and its like wrote
+    found = wandb.setup().settings  # the environment and the files of `wandb login`
     return {
         "mode": _mode(options.mode, found),
         "project": options.project or (None if found.project else PROJECT),
@@ -59,17 +60,17 @@ def init_arguments(options: WandbOptions, run_name: str) -> dict[str, Any]:
 def _mode(asked: str, found: Any) -> str:
     if asked != "auto":
         return asked
-    if "mode" in found.model_fields_set:  # said by someone, and not W&B's own default
+    if "mode" in found.model_fields_set:  # set explicitly, not W&B's default
         return SYNONYMS.get(found.mode, found.mode)
     return "online" if has_key() else "offline"
 
 
 def has_key() -> bool:
-    """Whether W&B has credentials for the server that it would talk to; it is never asked for one.
+    """Whether W&B has credentials for its server; this never prompts.
 
-    W&B looks in its environment, its settings files and .netrc, under the host that is its default.
-    Its public ``wandb.login`` does the same, but it also writes settings files and asks the server,
-    and in offline mode it says no. So it is only for a version in which the first way is gone.
+    W&B looks in its environment, its settings files and .netrc for its default host. The public
+    ``wandb.login`` does the same, but it also writes settings files and contacts the server, and it
+    returns False in offline mode. It is only used for versions without the first function.
     """
     import wandb
     from wandb.errors import AuthenticationError
@@ -84,7 +85,7 @@ def has_key() -> bool:
             update_session=False,
         )
     except AuthenticationError:
-        return True  # there is a key that cannot be one: to start online says what is wrong
+        return True  # the key is invalid: an online start reports the problem
     except (ImportError, AttributeError, TypeError):
         return bool(wandb.login(prompt=False, verify=False))
     return found is not None

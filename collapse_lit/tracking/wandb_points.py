@@ -1,4 +1,4 @@
-"""The scatter's points as a table for W&B: what W&B can group, filter and colour."""
+"""The points of the scatter plot as a W&B table, which W&B can group, filter and colour."""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,15 +12,15 @@ from collapse_lit.measure.recovery.epoch import select_epoch
 from collapse_lit.pages.sprite import Sprite
 from collapse_lit.tracking.run_directory import Row, RunDirectory
 
-# W&B makes a file of each picture in a table: enough to see what a cluster is, and few to upload.
+# W&B uploads one file per picture in a table; this number shows the clusters at low cost.
 MOST_PICTURES = 500
 
 
 def points_table(run: RunDirectory, history: Sequence[Row]) -> Any:
-    """A ``wandb.Table`` of the epoch chosen without fine labels, else the last one drawn.
+    """A ``wandb.Table`` of the epoch chosen without fine labels, else of the last snapshot.
 
     Returns:
-        None without a scatter.
+        The table, or None without a scatter plot.
     """
     import wandb
 
@@ -34,7 +34,7 @@ def points_table(run: RunDirectory, history: Sequence[Row]) -> Any:
     pictures = [] if kept is None else _pictures(Sprite.from_arrays(kept), columns["sample"])
     order = list(range(len(columns["sample"])))
     if any(pictures):
-        order.sort(key=lambda row: pictures[row] is None)  # what has a picture stands first
+        order.sort(key=lambda row: pictures[row] is None)  # points with a picture come first
         images = [picture and wandb.Image(picture) for picture in pictures]
         columns = {"thumbnail": images, **columns}
     rows = [[column[row] for column in columns.values()] for row in order]
@@ -42,11 +42,11 @@ def points_table(run: RunDirectory, history: Sequence[Row]) -> Any:
 
 
 def point_columns(points: Mapping[str, np.ndarray]) -> dict[str, list[Any]]:
-    """Columns of the table, a row a point; ``fine`` only where the fine labels are known.
+    """Columns of the table, one row per point; ``fine`` only if the fine labels are known.
 
     Args:
         points: A snapshot with ``xy`` (n, 2), ``index``, ``coarse``, ``cluster`` and ``fine``, all
-            (n,), and the names of classes where there are any.
+            (n,), and optionally the names of classes.
     """
     columns = {
         "sample": points["index"].tolist(),
@@ -64,7 +64,7 @@ def _named(classes: np.ndarray, names: np.ndarray | None, otherwise: str) -> lis
 
 
 def _pictures(sprite: Sprite, samples: Sequence[int]) -> list[Any]:
-    """The picture of each sample, or None; at most :data:`MOST_PICTURES`, evenly spread."""
+    """The picture of each sample, or None; at most :data:`MOST_PICTURES`, evenly spaced."""
     tiles = sprite.tiles(samples)
     there = [row for row, tile in enumerate(tiles) if tile >= 0]
     step = max(1, -(-len(there) // MOST_PICTURES))
@@ -75,10 +75,10 @@ def _pictures(sprite: Sprite, samples: Sequence[int]) -> list[Any]:
 
 @contextmanager
 def staged_in(folder: Path) -> Iterator[None]:
-    """Let W&B keep the files of a table below ``folder``, and not in the user's home.
+    """Make W&B keep the files of a table below ``folder`` instead of the user's home.
 
-    They stay there until they are uploaded: for a run that is offline, until ``wandb sync``. W&B
-    reads this from its environment only, each time it needs it. What a user has set there counts.
+    They stay there until they are uploaded; for an offline run, until ``wandb sync``. W&B reads the
+    folder from its environment each time. A user's own setting takes precedence.
     """
     if "WANDB_DATA_DIR" in os.environ:
         yield

@@ -1,4 +1,4 @@
-"""What a run is sorted by in W&B's table of runs."""
+"""The summary values that sort runs in W&B's table of runs."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,7 +11,7 @@ from collapse_lit.tracking.run_directory import Row
 def summary_values(
     history: Sequence[Row], identity: Mapping[str, Any], tags: Sequence[str] = ()
 ) -> dict[str, Any]:
-    """W&B's summary beside the last values, which W&B puts there under their own names.
+    """Values that are added to W&B's summary, which already has the last value of each key.
 
     Args:
         history: Measured epochs, oldest first.
@@ -19,10 +19,10 @@ def summary_values(
         tags: The run's tags.
 
     Returns:
-        ``selected/KEY``: all numbers of the epoch that was chosen without fine labels, and its
-        space. ``oracle_best/KEY``: the largest headline and its epoch; only who knows the fine
-        labels can choose it. ``last/KEY``: the last headline and its epoch. ``commit``, ``seed``,
-        ``tags`` and ``versions/LIBRARY``.
+        ``selected/KEY``: all numbers of the epoch chosen without fine labels, and its space.
+        ``oracle_best/KEY``: the largest headline and its epoch, which only fine labels can choose.
+        ``last/KEY``: the last headline and its epoch. ``commit``, ``seed``, ``tags`` and
+        ``versions/LIBRARY``.
     """
     return {
         **_selected(history),

@@ -1,4 +1,4 @@
-"""The W&B side of a run: the same run after every restart, never a prompt, never a crash."""
+"""The W&B side of a run: one W&B run across restarts, without prompts and crashes."""
 
 import contextlib
 import os
@@ -16,33 +16,33 @@ from collapse_lit.tracking.wandb_options import WandbOptions, has_key, init_argu
 from collapse_lit.tracking.wandb_points import points_table, staged_in
 from collapse_lit.tracking.wandb_summary import numbers, summary_values
 
-# The headline once more, under a name without a prefix: W&B puts those into its section "Charts",
-# which comes before all others; those are in the order of the alphabet.
+# The headline under a second name without a prefix. W&B puts such names into its section "Charts",
+# which comes before the other, alphabetical sections.
 FIRST_PANEL = "headline"
-# Everything that is measured once an epoch is drawn against it.
+# The x-axis of everything that is measured once per epoch.
 BY_EPOCH = (
     FIRST_PANEL,
     "collapse*",
     *(f"{name}/*" for name in (*prefixes(), "figures", "report")),
 )
-# Seconds to upload what is left at the end, of the thirty that SLURM leaves a process to stop. What
-# does not get through in time is on disk, for `wandb sync`. WANDB_FINISH_TIMEOUT says otherwise.
+# Seconds for the last upload, of the thirty in which SLURM lets a process stop. The rest stays on
+# disk for `wandb sync`. WANDB_FINISH_TIMEOUT overrides this.
 LAST_UPLOAD = 20
-# Logged beside what was measured, and beside the report: how far W&B's curves and its report reach.
+# Logged with each measured epoch and with the report, to know how far W&B's curves and report go.
 MEASURED, REPORTED = "measured_epoch", "reported_epoch"
-# Axes and bookkeeping: no panels of their own, which would stand beside the headline's.
+# Axes and bookkeeping without own panels, which would appear beside the headline.
 HIDDEN = ("epoch", "trainer/global_step", MEASURED, REPORTED)
 
 
 class RunLogger(WandbLogger):
-    """W&B as a window on ``history.jsonl``: each measured epoch once, and failing is a warning.
+    """Logs ``history.jsonl`` to W&B, each measured epoch once; a failure of W&B is a warning.
 
     Args:
         experiment: The W&B run.
         identity: Content of ``run.json``.
-        reached: The last measured epoch that W&B has from earlier starts, or -1.
-        reported: The last measured epoch of the report that W&B has, or -1.
-        save_dir: Where Lightning's profilers and callbacks put files of theirs.
+        reached: The last measured epoch that earlier starts logged to W&B, or -1.
+        reported: The last measured epoch of the report in W&B, or -1.
+        save_dir: Directory for files of Lightning's profilers and callbacks.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class RunLogger(WandbLogger):
         self._warned = False
 
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
-        """Log a row, unless an earlier start has logged that epoch."""
+        """Log a row, unless an earlier start logged this epoch."""
         epoch = int(metrics.get("epoch", self.reached + 1))
         if epoch <= self.reached:
             return
@@ -71,7 +71,7 @@ class RunLogger(WandbLogger):
         self._try(super().log_metrics, row, step)
 
     def log_figures(self, paths: Mapping[str, Path], epoch: int, step: int) -> None:
-        """Show image files under their names."""
+        """Log image files under their names."""
         import wandb
 
         def log() -> None:
@@ -81,7 +81,7 @@ class RunLogger(WandbLogger):
         self._try(log)
 
     def catch_up(self, rows: Sequence[Row]) -> None:
-        """Log measured epochs that were lost when W&B's process died with an earlier start."""
+        """Log measured epochs that were lost when W&B's process died in an earlier start."""
         for row in rows:
             if row["epoch"] > self.reached:
                 self.log_metrics(numbers(row))
@@ -89,7 +89,7 @@ class RunLogger(WandbLogger):
         self.summarise(rows)
 
     def summarise(self, rows: Sequence[Row]) -> None:
-        """Put into W&B's summary what runs are sorted by, as of these measured epochs."""
+        """Set the values that sort runs in W&B's summary, from these measured epochs."""
 
         def summarise() -> None:
             tags = self.experiment.tags or ()
@@ -98,7 +98,7 @@ class RunLogger(WandbLogger):
         self._try(summarise)
 
     def show_report(self, run: RunDirectory) -> None:
-        """Show the page and a table of the scatter's points, unless an earlier start has."""
+        """Log the page and a table of the scatter plot's points, unless an earlier start did."""
         import wandb
 
         rows = run.read_history()
@@ -108,7 +108,7 @@ class RunLogger(WandbLogger):
             return
 
         def log_page() -> None:
-            page = wandb.Html(str(run.report), inject=False)  # whole, as it is
+            page = wandb.Html(str(run.report), inject=False)  # the page is complete HTML
             self.experiment.log({"report/page": page, "epoch": last, REPORTED: last})
 
         def log_points() -> None:
@@ -118,11 +118,11 @@ class RunLogger(WandbLogger):
                     self.experiment.log({"report/points": points, "epoch": last})
 
         self._try(log_page)
-        self._try(log_points)  # an artifact to W&B: not every server takes it
+        self._try(log_points)  # a table is an artifact, which not every server accepts
         self.reported = last
 
     def finish(self) -> None:
-        """Close the run: everything on disk, or uploaded."""
+        """Close the run; everything is then on disk or uploaded."""
         self._try(self.experiment.finish)
 
     def _try(self, do: Callable[..., None], *arguments: Any) -> None:
@@ -131,7 +131,7 @@ class RunLogger(WandbLogger):
         except Exception as error:
             if not self._warned:
                 warnings.warn(
-                    f"W&B failed ({error!r}); training goes on, and history.jsonl has everything",
+                    f"W&B failed ({error!r}); training continues, and history.jsonl has all values",
                     stacklevel=3,
                 )
             self._warned = True
@@ -143,20 +143,20 @@ def wandb_logger(
     options: WandbOptions,
     config: Mapping[str, Any],
 ) -> RunLogger | None:
-    """A logger bound to the run's own id; None when disabled, or when W&B cannot start.
+    """A logger with the run's own W&B id; None if W&B is disabled or cannot start.
 
     Args:
-        run: W&B keeps its files in ``run.path / "wandb"``, offline too.
+        run: The run directory; W&B keeps its files in ``run.path / "wandb"``.
         identity: Content of ``run.json``.
-        options: What was asked for.
-        config: The whole configuration, shown in W&B.
+        options: The user's options.
+        config: The full configuration, which W&B shows.
     """
     if options.mode == "disabled":
         return None
     try:
         arguments = init_arguments(options, identity["name"])
     except Exception as error:
-        warnings.warn(f"W&B cannot start ({error}); training does", stacklevel=2)
+        warnings.warn(f"W&B cannot start ({error}); training continues without it", stacklevel=2)
         return None
     if arguments["mode"] == "disabled":
         return None
@@ -164,13 +164,15 @@ def wandb_logger(
         try:
             return _start(run, identity, {**arguments, "mode": mode}, config)
         except Exception as error:
-            warnings.warn(f"W&B cannot start {mode} ({error!r}); training does", stacklevel=2)
+            warnings.warn(
+                f"W&B cannot start {mode} ({error!r}); training continues without it", stacklevel=2
+            )
             _forget_failed_start()
     return None
 
 
 def _forget_failed_start() -> None:
-    """End W&B's own process, which would take the run's id for one in use."""
+    """End W&B's process, which would treat the run's id as in use."""
     import wandb
 
     with contextlib.suppress(Exception):
@@ -184,7 +186,9 @@ def _start(
 
     online = arguments["mode"] != "offline"
     if online and not has_key():
-        raise LookupError("W&B finds no key; `wandb login` saves one")  # W&B itself would ask
+        raise LookupError(
+            "W&B finds no key; run `wandb login` to save one"
+        )  # W&B itself would prompt
     forget_empty(run.path / "wandb")
     reached, reported = (last_logged(run, identity["wandb_id"], k) for k in (MEASURED, REPORTED))
     experiment = wandb.init(
@@ -195,10 +199,10 @@ def _start(
         config=dict(config),
         allow_val_change=True,
         settings=wandb.Settings(
-            # A progress bar redraws the terminal many times a second: no use in W&B's copy of it.
+            # W&B's copy of the terminal would record every redraw of the progress bar.
             console="off",
             quiet=True,
-            # No account and host names, no address of a repository, which may hold a token;
+            # Log no account or host names, and no repository address, which may contain a token.
             # run.json has commit and versions.
             x_disable_meta=True,
             disable_git=True,
@@ -209,7 +213,7 @@ def _start(
         experiment.define_metric(name, step_metric="epoch")
     for name in HIDDEN:
         experiment.define_metric(name, hidden=True)
-    if online:  # what the server has counts, not what was on its way there
+    if online:  # only rows on the server count, not rows in transit
         reached, reported = (int(experiment.summary.get(key, -1)) for key in (MEASURED, REPORTED))
     return RunLogger(experiment, identity, reached, reported, run.path)
 
@@ -221,7 +225,7 @@ def last_logged(run: RunDirectory, wandb_id: str, key: str) -> int:
 
 
 def show_report(loggers: Iterable[Logger], run: RunDirectory) -> None:
-    """Show a run's page and points in the W&B runs of these loggers."""
+    """Log a run's page and points to the W&B runs of these loggers."""
     for logger in loggers:
         if isinstance(logger, RunLogger):
             logger.show_report(run)

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, also after a kill or a power cut."""
+"""Write files completely or not at all, even after a kill or a power cut."""
 
 import io
 import json
@@ -16,14 +16,14 @@ from collapse_lit.errors import UserError
 
 
 def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
-    """Write arrays by name as .npz, whole or not at all."""
+    """Write arrays by name as .npz, completely or not at all."""
     buffer = io.BytesIO()
     np.savez_compressed(buffer, allow_pickle=False, **arrays)
     write_whole(path, buffer.getvalue())
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of an .npz by name; runs no code.
+    """Read the arrays of an .npz by name, without running code.
 
     Raises:
         UserError: The file is broken.
@@ -33,20 +33,20 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
             return dict(arrays)
     except (OSError, ValueError, BadZipFile) as error:
         raise UserError(
-            f"run_dir: {path} cannot be read ({error}); remove it to draw without it"
+            f"run_dir: {path} cannot be read ({error}); remove it to draw the figures without it"
         ) from error
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that it is there whole or not at all, also after a kill or a power cut.
+    """Write a file completely or not at all, even after a kill or a power cut.
 
-    A link stays one: what it leads to is written. A device or a pipe is written to, not replaced.
+    If the path is a link, its target is written. A device or a pipe is written to, not replaced.
 
     Raises:
-        OSError: It cannot be written, by its name; what was there before is still there.
+        OSError: The file cannot be written; the error names it, and the old file is still there.
     """
     if is_stream(path):
-        with naming(path), path.open("wb") as stream:  # of a folder: is a directory
+        with naming(path), path.open("wb") as stream:  # a folder raises "is a directory"
             stream.write(content)
         return
     if path.is_symlink():
@@ -65,7 +65,7 @@ def write_whole(path: Path, content: bytes) -> None:
 
 
 def is_stream(path: Path) -> bool:
-    """Whether a path is of something to write to, not to replace: /dev/stdout, a pipe, a device."""
+    """Whether a path is written to and not replaced, such as /dev/stdout, a pipe or a device."""
     top = path.absolute().parts[1:3]
     of_the_system = top[:1] in (("dev",), ("proc",)) and top != ("dev", "shm")
     return path.exists() and (of_the_system or not path.is_file())
@@ -73,7 +73,7 @@ def is_stream(path: Path) -> bool:
 
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Put the file into the error: a full disk shows where no name is known."""
+    """Add the file name to an error, because an error of a full disk has none."""
     try:
         yield
     except OSError as error:
@@ -81,12 +81,12 @@ def naming(path: Path) -> Iterator[None]:
 
 
 def plain_text(name: str | Path) -> str:
-    r"""A file name as text that can be written: bytes that are no UTF-8 as ``\xe9``."""
+    r"""A file name as printable text; bytes that are not UTF-8 become ``\xe9``."""
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write strict JSON, whole or not at all; nan and infinity become null."""
+    """Write strict JSON, completely or not at all; nan and infinity become null."""
     write_whole(path, json_bytes(value))
 
 
@@ -96,7 +96,7 @@ def json_bytes(value: Any) -> bytes:
 
 
 def json_values(value: Any) -> Any:
-    """The same with nan and infinity, which JSON does not know, as None."""
+    """Replace nan and infinity, which JSON does not support, by None."""
     if isinstance(value, Mapping):
         return {key: json_values(item) for key, item in value.items()}
     if isinstance(value, str):

@@ -1,4 +1,4 @@
-"""Chromium as Debian has it, in the machine's own words: nothing is downloaded."""
+"""Debian's Chromium with the machine's own driver: nothing is downloaded."""
 
 import json
 from collections.abc import Callable, Iterator

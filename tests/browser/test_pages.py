@@ -1,4 +1,4 @@
-"""The pages as their reader has them before the eyes."""
+"""The pages as a browser shows them."""
 
 import csv
 import json

@@ -1,4 +1,4 @@
-"""A project as people have it: dictionaries, a sampler, a compiled network, EMA, TensorBoard."""
+"""A realistic project: dictionaries, a sampler, a compiled network, EMA, TensorBoard."""
 
 import csv
 import json

@@ -1,4 +1,4 @@
-"""What the recovery monitor is asked for: numbers of clusters, and a space."""
+"""Options of the recovery monitor: numbers of clusters, and a space."""
 
 from typing import Any
 
@@ -44,7 +44,7 @@ def clustered(monitor: RecoveryMonitor) -> tuple[Tensor, Tensor]:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"space": "ica/gmm"}, r"recovery\.space: space 'ica/gmm' is not known.*raw, pcaR, whiteR"),
+        ({"space": "ica/gmm"}, r"recovery\.space: space 'ica/gmm' is unknown.*raw, pcaR, whiteR"),
         ({"space": "raw/kmeans", "k": "auto"}, "recovery.space: .*needs a whitened space"),
         ({"space": "raw/kmeans", "k": [2, None]}, "recovery.space: .*needs a whitened space"),
     ],

@@ -1,4 +1,4 @@
-"""Training is never ended by a surprise: what works is right, what does not is said first."""
+"""No surprise ends training: mistakes are reported before the first batch."""
 
 import math
 import warnings
@@ -111,13 +111,13 @@ def test_the_user_says_how_a_batch_is_taken_apart() -> None:
 @pytest.mark.parametrize(
     ("monitor", "data", "said"),
     [
-        (CollapseMonitor("fc"), None, "no layer 'fc'; it has body, head"),
+        (CollapseMonitor("fc"), None, "no layer 'fc'; its layers include body, head"),
         (CollapseMonitor(layers=["bdy"]), None, "no layer 'bdy'"),
         (CollapseMonitor("unused"), None, "'unused' is never called"),
         (CollapseMonitor(), dictionaries(a=X, b=COARSE), "the keys a, b.*batch=lambda"),
-        (CollapseMonitor(), rows(X, torch.rand(80)), "no whole numbers"),
+        (CollapseMonitor(), rows(X, torch.rand(80)), "not whole numbers"),
         (CollapseMonitor(), rows(X, torch.rand(80, 2)), "shape .16, 2."),
-        (CollapseMonitor(), rows(X, COARSE + 5), "label 6, and the layer has 2 outputs"),
+        (CollapseMonitor(), rows(X, COARSE + 5), "label 6, but the layer has 2 outputs"),
         (CollapseMonitor(batch=lambda b: b[0]), None, "batch= returned"),
         (CollapseMonitor(loaders=lambda: []), None, "loaders= must return a dictionary"),
         (CollapseMonitor(loaders=lambda: {"train": iter([])}), None, "read only once"),
@@ -138,7 +138,7 @@ def test_what_cannot_be_measured_is_said_before_the_first_batch(
 
 
 def test_options_that_are_functions_are_not_called_by_the_user() -> None:
-    with pytest.raises(UserError, match=r"write loaders=clean where clean is the function"):
+    with pytest.raises(UserError, match=r"pass the function itself, loaders=clean"):
         CollapseMonitor(loaders=clean())
 
 
@@ -177,7 +177,7 @@ def test_loaders_that_lightning_takes(data: Any, options: dict[str, int]) -> Non
 def test_one_of_several_training_loaders_has_to_be_named() -> None:
     net = Counted(lambda batch: batch["a"][:2])
     two = {"a": training_data(), "b": training_data()}
-    with pytest.raises(UserError, match="2 train loaders, not one; pass loaders="):
+    with pytest.raises(UserError, match="2 train loaders; one is needed: pass loaders="):
         fit([CollapseMonitor()], two, net=net)
     assert net.batches == 0
     monitor = CollapseMonitor(loaders=lambda: {"train": two["a"]})
@@ -269,7 +269,7 @@ def test_a_checkpoint_may_ask_for_a_key_that_is_measured_later(tmp_path) -> None
 def test_early_stopping_on_a_key_that_is_measured_later_is_refused() -> None:
     net = Counted()
     stopping = EarlyStopping("collapse/nc1")
-    with pytest.raises(UserError, match=r"EarlyStopping on collapse/nc1.*every_n_epochs=1"):
+    with pytest.raises(UserError, match=r"EarlyStopping reads collapse/nc1.*every_n_epochs=1"):
         fit([CollapseMonitor(loaders=clean, every_n_epochs=2), stopping], net=net)
     assert net.batches == 0
 

@@ -1,4 +1,4 @@
-"""What turns up under way: the right value, or nan with one warning; training goes on."""
+"""Surprises during training give the right value, or nan with one warning; training continues."""
 
 import itertools
 import math
@@ -199,7 +199,7 @@ def test_a_network_that_the_batch_does_not_fit_is_refused_before_the_first_batch
             raise AssertionError("it was trained")
 
     pixels = TensorDataset((X.sigmoid() * 255).to(torch.uint8), COARSE)
-    with pytest.raises(UserError, match=r"cannot call the network on its first batch.*batch="):
+    with pytest.raises(UserError, match=r"cannot call the network on the first batch.*batch="):
         fit([CollapseMonitor()], DataLoader(pixels, batch_size=16), net=Scaled())
 
 
@@ -283,7 +283,7 @@ def test_a_data_module_without_training_data_in_validate_is_measured_in_part() -
             return validation_data()
 
     monitor = CollapseMonitor()
-    with pytest.warns(UserWarning, match="no training data are measured"):
+    with pytest.warns(UserWarning, match="the training data are not measured"):
         make_trainer(monitor).validate(Net(), datamodule=OnlyInFit(), verbose=False)
     assert math.isfinite(monitor.values["collapse_test/nc1"])
 

@@ -1,4 +1,4 @@
-"""The folder that a monitor leaves in anyone's project: also in W&B, at no training's cost."""
+"""The report folder of a monitor, also in W&B; it never stops training."""
 
 import json
 import warnings

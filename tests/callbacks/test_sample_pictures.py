@@ -1,4 +1,4 @@
-"""What samples of anybody's data sets look like, what they are called and where they lie."""
+"""Pictures, class names and paths of the samples of any data set."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Two processes: each sample once, whoever shares them out; one rank's failure is everyone's."""
+"""Two processes: each sample is read once, and a failure on one rank is raised on both."""
 
 import torch
 from torch.utils.data import (
@@ -77,7 +77,7 @@ def test_samples_are_shared_out_once_each(run_on_ranks) -> None:
     assert len(drawn) == 40
     assert sorted(first["weighted"][1] + second["weighted"][1]) == list(range(40))
     assert [one["one"] for one in (first, second)] == [([0], [0], True), ([0], [0], False)]
-    assert all("OwnLoader cannot be shared out over 2" in one["own"] for one in (first, second))
+    assert all("OwnLoader cannot be shared among 2" in one["own"] for one in (first, second))
 
 
 def test_ranks_fail_together(run_on_ranks) -> None:

@@ -1,4 +1,4 @@
-"""A training with monitors ends with the weights of the same training without them, to the bit."""
+"""Training with monitors gives bit-identical weights to training without them."""
 
 import random
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What is logged is of this network, these weights and these data, in anybody's project."""
+"""The logged values belong to the right network, weights and data, in any project."""
 
 import math
 from typing import Any
@@ -235,7 +235,7 @@ def test_a_head_that_is_not_linear_decides_and_has_no_duality() -> None:
 
     net, monitor = Net(), CollapseMonitor(loaders=clean)
     net.head = Cosine(6, 2)
-    with pytest.warns(UserWarning, match="'head' is no linear layer"):
+    with pytest.warns(UserWarning, match="'head' is not linear"):
         fit([monitor], net=net)
     assert math.isnan(monitor.values["collapse/nc3"])
     assert nc1(monitor) == approx_by_hand(net)
@@ -325,7 +325,9 @@ def test_validate_alone_measures_what_there_is() -> None:
     x, y, _ = tensors(40, 1)
     assert monitor.values["collapse_test/nc1"] == pytest.approx(nc1_by_hand(net, x, y), rel=1e-6)
     assert "collapse/nc1" not in monitor.values
-    with pytest.raises(UserError, match=r"no training data: pass loaders="):
+    with pytest.raises(
+        UserError, match=r"needs training data to cluster, and there are none: pass loaders="
+    ):
         make_trainer(RecoveryMonitor(k=2)).validate(net, validation_data(), verbose=False)
 
 

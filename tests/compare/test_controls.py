@@ -1,4 +1,4 @@
-"""Controls: each changes one thing, and the null among them finds nothing."""
+"""Controls: each changes one thing, and the null model finds nothing."""
 
 import dataclasses
 import json
@@ -154,8 +154,8 @@ def test_where_nothing_is_hidden_only_the_accuracy_is_shown(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ([], "--run_dir: say where"),
-        (["--run_dir", "x", "--only", "trained,pixel"], "--only: there is no control 'pixel'"),
+        ([], "--run_dir is missing"),
+        (["--run_dir", "x", "--only", "trained,pixel"], "--only: unknown control 'pixel'"),
         (["--run_dir"], "--run_dir"),
     ],
 )

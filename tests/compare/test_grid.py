@@ -1,4 +1,4 @@
-"""The grid: each cell once, both choices marked; W&B's own agent runs the same cells."""
+"""The grid runs each cell once and marks both choices; W&B's agent runs the same cells."""
 
 import json
 import os
@@ -142,9 +142,9 @@ def test_wandbs_agent_runs_two_cells(tmp_path: Path, monkeypatch) -> None:
     ("content", "said"),
     [
         (None, "No such file"),
-        ("parameters: {model.lr: {min: 0, max: 1}}", "no sweep over a grid"),
-        ("parameters: [1]", "no sweep over a grid"),
-        ("a: [", "no sweep over a grid"),
+        ("parameters: {model.lr: {min: 0, max: 1}}", "must be a sweep over a grid"),
+        ("parameters: [1]", "must be a sweep over a grid"),
+        ("a: [", "must be a sweep over a grid"),
     ],
 )
 def test_a_sweep_that_is_no_grid_is_refused(tmp_path: Path, content, said: str, capsys) -> None:

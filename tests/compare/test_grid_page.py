@@ -1,4 +1,4 @@
-"""The page of a grid: both choices marked, each cell leading to its own page."""
+"""The page of a grid: both choices are marked, and each cell links to its page."""
 
 import re
 from pathlib import Path

@@ -155,7 +155,7 @@ def test_random_split_makes_a_null_model():
         ({"split": 0}, r"data\.split=0: must be at least 1"),
         ({"seed": -1}, r"data\.seed=-1: must be at least 0"),
         ({"num_coarse": 11}, r"data\.num_coarse=11"),
-        ({"source": "gaussian", "augment": "crop"}, r"data\.augment='crop' is for images"),
+        ({"source": "gaussian", "augment": "crop"}, r"data\.augment='crop' needs images"),
     ],
 )
 def test_wrong_arguments_are_named(arguments, message):

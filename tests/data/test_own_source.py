@@ -1,4 +1,4 @@
-"""Doors for data: a source of one's own, and a validation set in place of the test set."""
+"""Your own data source, and a validation set instead of the test set."""
 
 import json
 from pathlib import Path
@@ -45,9 +45,9 @@ IMAGES, LABELS = torch.zeros(4, 1, 8, 8, dtype=torch.uint8), torch.arange(4) % 2
     [
         ((IMAGES, LABELS), "returned tuple, not collapse_lit.data.LabelledImages"),
         (_data(IMAGES.float(), LABELS), "uint8 or vectors"),
-        (_data(IMAGES, LABELS.int()), "int64 would be right"),
+        (_data(IMAGES, LABELS.int()), "return (N,) int64"),
         (_data(IMAGES, LABELS[:3]), "for 4 images"),
-        (_data(IMAGES[:0], LABELS[:0]), "of one image or more"),
+        (_data(IMAGES[:0], LABELS[:0]), "for at least one image"),
         (_data(IMAGES, LABELS + 1), "labels from 1 to 2 for 2 fine_names"),
         (_data(IMAGES[:, :, 1:], LABELS), "of different shapes"),
     ],
@@ -70,7 +70,11 @@ def test_what_cannot_be_used_is_said_with_what_would_be_right(
 
 @pytest.mark.parametrize(
     ("name", "said"),
-    [("mine.gone", "cannot be imported"), ("mine.number", "is no function"), ("digit", "digits")],
+    [
+        ("mine.gone", "cannot be imported"),
+        ("mine.number", "is not a function"),
+        ("digit", "digits"),
+    ],
 )
 def test_a_source_that_is_not_there_is_one_message(name, said, tmp_path, monkeypatch, capsys):
     (tmp_path / "mine.py").write_text("number = 3\n")
@@ -95,7 +99,9 @@ def test_validation_takes_the_place_of_the_test_set() -> None:
 
 
 def test_some_images_must_stay_to_train_on() -> None:
-    with pytest.raises(UserError, match=r"data\.validation=1297: there are 1297 training images"):
+    with pytest.raises(
+        UserError, match=r"data\.validation=1297: there are only 1297 training images"
+    ):
         _ = CoarseDataModule("digits", validation=1297).labelled
     with pytest.raises(UserError, match=r"data\.validation=-1: must be at least 0"):
         CoarseDataModule("digits", validation=-1)

@@ -49,10 +49,10 @@ def test_gaussian_follows_its_seed():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"source": "cifar10"}, r"data\.source='cifar10' is not known; did you mean 'CIFAR10'"),
+        ({"source": "cifar10"}, r"data\.source='cifar10' is unknown; did you mean 'CIFAR10'"),
         (
             {"source": "digits", "image_size": 32},
-            r"data\.image_size is for data\.source=imagefolder",
+            r"data\.image_size works only with data\.source=imagefolder",
         ),
         (
             {"source": "gaussian", "gaussian": GaussianMixture(num_fine=10, dim=14)},

@@ -1,4 +1,4 @@
-"""The whole command, as a user gives it."""
+"""The full command, as a user runs it."""
 
 import csv
 import json
@@ -142,7 +142,7 @@ def test_the_page_says_that_sub_structure_is_doubtful(planted) -> None:
     page = (out / "report.html").read_text()
     section = page.split('<section id="class-1">')[1].split("</section>")[0]
     assert '<span class="verdict doubtful">doubtful</span>' in section
-    assert "doubtful: 3 clusters describe it no better than one" in section
+    assert "doubtful: 3 clusters fit it no better than one" in section
 
 
 def test_a_folder_of_images_from_discovery_to_prediction(photos: Path, tmp_path: Path) -> None:
@@ -167,11 +167,11 @@ def test_a_folder_of_images_from_discovery_to_prediction(photos: Path, tmp_path:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ([], "say where the samples are, in one way"),
+        ([], "give the samples in exactly one way"),
         (["--run", "r", "--features", "f.npy"], "not --features and --run at once"),
-        (["--run", "r", "--weights", "x"], "--weights does not go with --run"),
+        (["--run", "r", "--weights", "x"], "--weights cannot be combined with --run"),
         (["--model", "resnet18"], "--model: add --images FOLDER"),
-        (["--run", "nowhere"], "--run nowhere: it is no run directory"),
+        (["--run", "nowhere"], "--run nowhere: this is not a run directory"),
         (["--features", "f.npy", "--labels", "l.csv", "--k", "{cat: "], "--k {cat: "),
         (["--features", "f.npy", "--labels", "l.csv", "--k", "151"], "class dog, which has 150"),
         (
@@ -179,16 +179,16 @@ def test_a_folder_of_images_from_discovery_to_prediction(photos: Path, tmp_path:
             "--space: space 'raw/em'",
         ),
         (["--features", "f.npy", "--space", "raw/gmm"], "--space: k='auto', or None for a class"),
-        (["--seed", "x"], "--seed: 'x' is no whole number from 0 to 4294967295"),
-        (["--seed", "-1"], "--seed: '-1' is no whole number from 0"),
-        (["--image_size", "0"], "--image_size: '0' is no whole number from 1"),
-        (["--std", "0"], "--std: '0' is no number above 0"),
-        (["--mean", "nan"], "--mean: 'nan' is no finite number"),
-        (["--model", "resnet18", "--mean", "0", "0"], "--mean: 2 numbers; one, or one of each"),
-        (["--model", "resnet18", "--model_args", "8"], "'8' is no mapping"),
+        (["--seed", "x"], "--seed: 'x' is not a whole number from 0 to 4294967295"),
+        (["--seed", "-1"], "--seed: '-1' is not a whole number from 0"),
+        (["--image_size", "0"], "--image_size: '0' is not a whole number from 1"),
+        (["--std", "0"], "--std: '0' is not a number above 0"),
+        (["--mean", "nan"], "--mean: 'nan' is not a finite number"),
+        (["--model", "resnet18", "--mean", "0", "0"], "--mean: got 2 numbers; give one, or three"),
+        (["--model", "resnet18", "--model_args", "8"], "'8' is not a mapping"),
         (["--features", "f.npy", "--labels", "l.csv", "--k", "{cat: 2, cat: 3}"], "occurs twice"),
         (["--labelz", "x"], "unrecognized arguments: --labelz x"),
-        (["--names", "n.csv", "--run", "r"], "--names goes with --out alone"),
+        (["--names", "n.csv", "--run", "r"], "--names works on the discovery in --out"),
     ],
 )
 def test_a_mistake_is_one_clear_message(
@@ -241,11 +241,11 @@ def with_weights_of_another_model(planted) -> list[str]:
 @pytest.mark.parametrize(
     ("spoiled", "said"),
     [
-        (without_numbers, "f.npy: NaN or infinite features in row 7"),
-        (without_labels, "the class of each row is missing; add --labels"),
+        (without_numbers, "f.npy: the features are NaN or infinite in row 7"),
+        (without_labels, "the classes of the rows are missing; add --labels"),
         (with_fewer_labels, "l.csv has 447 labels and"),
         (with_broken_images, "2 of 3 images cannot be read; repair or remove"),
-        (with_weights_of_another_model, "other.pt: these are no weights of resnet18"),
+        (with_weights_of_another_model, "other.pt: these weights do not fit resnet18"),
     ],
 )
 def test_bad_input_is_one_clear_message(planted, spoiled, said: str, capsys) -> None:

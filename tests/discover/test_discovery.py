@@ -38,7 +38,7 @@ def test_numbers_may_be_asked_for_by_name(planted) -> None:
     assert dog.verdict == "doubtful"
     assert "doubtful" in dog.sentences[0]
     assert [classes.k for classes in discover(samples, 1).classes] == [1, 1]
-    assert discover(samples, 1).classes[0].sentences == ("one cluster, as asked",)
+    assert discover(samples, 1).classes[0].sentences == ("one cluster, as requested",)
 
 
 def test_all_classes_are_looked_into_at_once(planted, monkeypatch) -> None:
@@ -65,11 +65,11 @@ def test_one_class_alone_is_found_as_among_others(planted) -> None:
     [
         (500, "cannot make 500 clusters of class cat, which has 300 samples"),
         ({"dog": 200}, "class dog, which has 150"),
-        ({"cow": 2}, "no class cow; there are cat, dog"),
-        ("three", "'three' is no number of clusters"),
-        (0, "0 is no number"),
-        (2.5, "2.5 is no number"),
-        ({"cat": [2]}, r"\[2\] is no number"),
+        ({"cow": 2}, "unknown class cow; the classes are cat, dog"),
+        ("three", "'three' is not a number of clusters"),
+        (0, "0 is not a number"),
+        (2.5, "2.5 is not a number"),
+        ({"cat": [2]}, r"\[2\] is not a number"),
     ],
 )
 def test_a_wrong_number_is_one_message(planted, k, said: str) -> None:
@@ -114,11 +114,11 @@ def test_what_was_cut_in_pieces_is_gradual() -> None:
 def test_doubts_are_said() -> None:
     joined = partial(classes_of, valley=0.2)
     assert "no better than one (separation -0.10" in joined([0, 1] * 20, separation=-0.1).doubts[0]
-    assert "agree at 0.49 only" in joined([0, 1] * 20, stability=0.49).doubts[0]
+    assert "agree only to 0.49" in joined([0, 1] * 20, stability=0.49).doubts[0]
     assert joined([0, 1] * 20, stability=0.49).verdict == "doubtful"
-    assert "very small: [39, 1] samples" in classes_of([0] * 39 + [1]).cautions[0]
-    assert "found in 4 samples only" in classes_of([0, 1] * 2).doubts[0]
-    assert classes_of([0] * 4).cautions == ("too few samples to tell: 4 (below 32)",)
+    assert "very small: cluster sizes [39, 1]" in classes_of([0] * 39 + [1]).cautions[0]
+    assert "found in only 4 samples" in classes_of([0, 1] * 2).doubts[0]
+    assert classes_of([0] * 4).cautions == ("too few samples for a verdict: 4 (below 32)",)
     assert classes_of([0] * 40).verdict == "one"
 
 

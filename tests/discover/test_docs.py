@@ -1,4 +1,4 @@
-"""What docs/discover.md says can be done with the files, done."""
+"""The uses of the output files in docs/discover.md."""
 
 import re
 from pathlib import Path

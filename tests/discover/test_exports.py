@@ -1,4 +1,4 @@
-"""A discovery in the formats of other tools, opened by them."""
+"""Exports of a discovery, opened by the other tools."""
 
 from pathlib import Path
 
@@ -62,7 +62,7 @@ def test_pandas_reads_the_table(planted, found: Path) -> None:
 def test_mistakes_are_one_message(planted, found: Path, capsys, monkeypatch) -> None:
     out = ["--out", str(found)]
     assert main(["discover", *planted.files, *out, "--export", "parquet"]) == 2
-    assert "--export goes with --out alone" in capsys.readouterr().err
+    assert "--export works on the discovery in --out" in capsys.readouterr().err
     assert main(["discover", *out, "--export", "xml"]) == 2
     assert "invalid choice: 'xml'" in capsys.readouterr().err
     monkeypatch.setitem(__import__("sys").modules, "pandas", None)

@@ -1,4 +1,4 @@
-"""Where the classifier fails: in each cluster, worst first, and a warning where it is for sure."""
+"""The classifier's failures per cluster, worst first, with a warning if they are significant."""
 
 import json
 from pathlib import Path
@@ -104,9 +104,9 @@ def test_probabilities_give_the_loss(planted) -> None:
     ("content", "said"),
     [
         ("predicted\ncat\n", "it has 1 rows for 450 samples"),
-        ("index,predicted\n" + "0,cat\n" * 450, "has some samples twice"),
+        ("index,predicted\n" + "0,cat\n" * 450, "has duplicate values"),
         ("index,predicted\n0,cat\n", "449 of 450 samples are missing, such as 1"),
-        ("predicted,loss\n" + "cat,nan\n" * 450, "a loss is NaN or infinite"),
+        ("predicted,loss\n" + "cat,nan\n" * 450, "the column 'loss' has NaN or infinite values"),
         ("predicted,loss\n" + "cat,low\n" * 450, "it cannot be read"),
         ("predicted\n" + "cow\n" * 450, "none of its classes is a class of the samples"),
     ],

@@ -1,4 +1,4 @@
-"""Input of every kind is taken as it is meant, or refused in a sentence."""
+"""Every kind of input is read as intended, or refused with a clear message."""
 
 import csv
 import json
@@ -59,7 +59,7 @@ def test_labels_in_arrays_are_taken_as_they_are_meant(tmp_path: Path) -> None:
     assert table_samples(archive(tmp_path, **beside), None).coarse_names == ("a", "b")
     with pytest.raises(UserError, match=r"the label of row 1 is empty"):
         names(np.array([1, np.nan, 1, 2]))
-    with pytest.raises(UserError, match=r"0\.5 is no class"):
+    with pytest.raises(UserError, match=r"0\.5 is not a class"):
         names(np.array([1, 0.5, 1, 2]))
     fine = np.array([np.nan, 1, np.nan, np.nan])
     found = table_samples(archive(tmp_path, labels=np.array(list("abab")), fine=fine), None)
@@ -86,7 +86,7 @@ def test_features_keep_their_digits(dtype: str, kept: str) -> None:
 
 
 def test_features_that_no_number_can_hold_are_refused() -> None:
-    with pytest.raises(UserError, match=r"features up to 2\.0e\+150; scale them"):
+    with pytest.raises(UserError, match=r"the features reach 2\.0e\+150; scale them"):
         check_features(np.array([[1, -2e150]]), "f")
 
 
@@ -192,14 +192,14 @@ def test_rows_are_found_by_their_index(planted, capsys) -> None:
     mixed = sorted(rows, key=lambda row: row["margin"])
     write_rows(found / "clusters.csv", [{**r, "cluster": f"{r['cluster']}.0"} for r in mixed])
     assert main(fit) == 0
-    assert "100.0 % of them the name of their cluster" in capsys.readouterr().out
+    assert "predicts the name of their cluster for 100.0 %" in capsys.readouterr().out
 
     write_rows(found / "clusters.csv", rows[:-50])
     assert main(fit) == 2
     assert "50 of the 450 samples are missing" in capsys.readouterr().err
     write_rows(found / "clusters.csv", [{**rows[0], "cluster": "1"}, *rows[1:]])
     assert main(fit) == 2
-    assert "are not those that were found" in capsys.readouterr().err
+    assert "some of its clusters were changed" in capsys.readouterr().err
 
 
 def test_a_folder_is_of_one_discovery(planted) -> None:
@@ -232,7 +232,7 @@ def test_what_cannot_be_written_leaves_what_was_there(planted, capsys, monkeypat
     (found / "report.html").unlink()
     (found / "report.html").mkdir()
     assert main(["discover", *planted.files, "--out", str(found)]) == 2
-    assert "report.html is no file" in capsys.readouterr().err
+    assert "report.html exists and is not a file" in capsys.readouterr().err
 
 
 def test_a_summary_of_something_else_is_refused(planted, capsys) -> None:
@@ -258,7 +258,7 @@ def test_links_and_devices_are_written_through(planted, capsys) -> None:
         assert main([*predict, str(folder / "null")]) == 0
         assert stat.S_ISCHR((folder / "null").stat().st_mode)
     assert main([*predict, str(folder)]) == 2
-    assert "it is a folder" in capsys.readouterr().err
+    assert "this is a folder" in capsys.readouterr().err
 
 
 def test_names_that_are_no_utf8_are_read_and_written(photos: Path, tmp_path: Path) -> None:

@@ -37,8 +37,8 @@ def test_named_clusters_are_predicted_for_new_samples(planted, found: Path, caps
     names = fill_in(found, "striped", " cream, white ")
     assert main(["discover", "--out", str(found), "--names", str(names)]) == 0
     said = capsys.readouterr().out
-    assert "Fitted 2 names on 300 samples" in said
-    assert "left out: cluster 2" in said
+    assert "Fitted a probe of 2 names on 300 samples" in said
+    assert "Skipped clusters without a name: 2" in said
 
     new = np.array([[4.0, 0, 0, 0, 0, 0], [-4, 0, 0, 0, 0, 0]], dtype=np.float32)
     np.save(planted.folder / "new.npy", new)
@@ -62,7 +62,7 @@ def test_filled_in_names_are_not_overwritten(planted, found: Path, capsys) -> No
     assert main(again) == 0  # nothing to lose yet
     fill_in(found, "striped")
     assert main(again) == 2
-    assert "has names filled in" in capsys.readouterr().err
+    assert "contains names" in capsys.readouterr().err
 
 
 def refused(found: Path, names: Path, capsys) -> str:
@@ -75,8 +75,8 @@ def test_names_of_other_clusters_are_refused(found: Path, capsys, tmp_path: Path
         ("7,cat,150,a", "no cluster '7' in this discovery; its clusters are 0 to 2"),
         ("x,cat,150,a", "no cluster 'x'"),
         ("0,cat,150,a\n0,cat,150,b", "cluster 0 occurs twice"),
-        ("0,cat,99,a", "cluster 0 has 99 samples there and 150 here"),
-        ("0,cat,150,a", "clusters of at least two names"),
+        ("0,cat,99,a", "cluster 0 has 99 samples in this file and 150 in the discovery"),
+        ("0,cat,150,a", "at least two different names"),
     ]:
         (tmp_path / "names.csv").write_text(f"cluster,coarse,size,name\n{rows}\n")
         assert said in refused(found, tmp_path / "names.csv", capsys)
@@ -87,7 +87,7 @@ def test_names_of_other_clusters_are_refused(found: Path, capsys, tmp_path: Path
 def test_features_that_changed_are_refused(planted, found: Path, capsys) -> None:
     names = fill_in(found, "a", "b")
     np.save(planted.folder / "f.npy", planted.features + 1)
-    assert "not the features that" in refused(found, names, capsys)
+    assert "not the features of" in refused(found, names, capsys)
     assert "run discover without --names first" in refused(planted.folder, names, capsys)
 
 
@@ -96,12 +96,12 @@ def test_a_probe_that_does_not_fit_is_refused(planted, found: Path, capsys) -> N
     np.save(planted.folder / "wide.npy", np.zeros((2, 9)))
     arguments = ["predict", "--probe", str(found / "probe.npz"), "--out", str(found / "p.csv")]
     assert main([*arguments, "--features", str(planted.folder / "wide.npy")]) == 2
-    assert "fitted on 6 features a sample and these have 9" in capsys.readouterr().err
-    with pytest.raises(UserError, match="it is no probe of collapse-lit"):
+    assert "needs 6 features per sample, but these samples have 9" in capsys.readouterr().err
+    with pytest.raises(UserError, match="this is not a probe of collapse-lit"):
         load_probe(planted.folder / "l.csv")
     with pytest.raises(UserError, match="collapse-lit discover --names writes it"):
         load_probe(planted.folder / "nowhere.npz")
     objects = np.array([{}], dtype=object)
     np.savez(planted.folder / "evil.npz", names=objects, mean=objects, weight=objects, bias=objects)
-    with pytest.raises(UserError, match="it is no probe"):
+    with pytest.raises(UserError, match="this is not a probe"):
         load_probe(planted.folder / "evil.npz")

@@ -83,17 +83,17 @@ def test_mistakes_are_named(trained, photos: Path, tmp_path: Path) -> None:
     _, path = trained
     with pytest.raises(UserError, match=r"no classifier 'resnet19'; did you mean .*resnet18"):
         network_samples(NetworkOptions("resnet19"), photos)
-    with pytest.raises(UserError, match="these are no weights of resnet18"):
+    with pytest.raises(UserError, match="these weights do not fit resnet18"):
         network_samples(NetworkOptions("resnet18", str(path)), photos)
-    with pytest.raises(UserError, match="neither such a file nor such pretrained weights"):
+    with pytest.raises(UserError, match="neither a file nor the name of pretrained weights"):
         network_samples(NetworkOptions("resnet18", "DEFUALT"), photos)
-    with pytest.raises(UserError, match=r"no layer 'fc'; it has .*classifier.3"):
+    with pytest.raises(UserError, match=r"no layer 'fc'; its layers include .*classifier.3"):
         network_samples(options(path, layer="fc"), photos)
     with pytest.raises(UserError, match=r"--images: .*berry holds no class folders"):
         network_samples(options(path), photos / "berry")
     with pytest.raises(UserError, match="no such folder"):
         network_samples(options(path), tmp_path / "nowhere")
-    with pytest.raises(UserError, match="vit_b_16 does not take these images"):
+    with pytest.raises(UserError, match="vit_b_16 cannot process these images"):
         network_samples(NetworkOptions("vit_b_16", image_size=32), photos)
 
 
@@ -108,10 +108,12 @@ def test_a_full_gpu_is_not_blamed_on_the_images(trained, photos: Path, monkeypat
 
 def test_a_pickled_model_is_refused(photos: Path, tmp_path: Path) -> None:
     torch.save(nn.Linear(2, 2), tmp_path / "whole.pt")
-    with pytest.raises(UserError, match=r"could run code .* save torch.save\(model.state_dict"):
+    with pytest.raises(
+        UserError, match=r"could run code .* save with torch.save\(model.state_dict"
+    ):
         network_samples(NetworkOptions("resnet18", str(tmp_path / "whole.pt")), photos)
     torch.save({"epoch": 3}, tmp_path / "empty.pt")
-    with pytest.raises(UserError, match="holds no state dict"):
+    with pytest.raises(UserError, match="contains no state dict"):
         read_state(tmp_path / "empty.pt", "--weights")
 
 
@@ -225,7 +227,7 @@ def test_tokens_are_pooled(own, photos: Path, pool: str) -> None:
     options = NetworkOptions("mynets_of_a_user.Tokens", image_size=16, pool=pool)
     samples = network_samples(options, photos)
     assert samples.features.shape == (8, 6)
-    with pytest.raises(UserError, match="--pool cls is for tokens"):
+    with pytest.raises(UserError, match="--pool cls needs tokens"):
         network_samples(NetworkOptions("mynets_of_a_user.Net", image_size=16, pool="cls"), photos)
 
 
@@ -240,13 +242,13 @@ def test_a_convolution_may_classify(photos: Path) -> None:
     [
         ({"model": "mynets_of_a_user.Net"}, "add --image_size PIXELS"),
         ({"model": "mynets_of_a_user.Gone", "image_size": 8}, "cannot be imported"),
-        ({"model": "mynets_of_a_user.torch", "image_size": 8}, "is no class or function"),
+        ({"model": "mynets_of_a_user.torch", "image_size": 8}, "is not a class or function"),
         (
             {"model": "mynets_of_a_user.Net", "image_size": 8, "model_args": {"depth": 1}},
             "give its arguments with --model_args",
         ),
-        ({"model": "resnet18", "model_args": {"width": 1}}, "for a class of your own"),
-        ({"model": "hf:nowhere", "image_size": 8}, "--image_size does not go with hf:"),
+        ({"model": "resnet18", "model_args": {"width": 1}}, "needs your own class"),
+        ({"model": "hf:nowhere", "image_size": 8}, "--image_size cannot be combined with hf:"),
     ],
 )
 def test_mistakes_with_ones_own_network(own, photos: Path, options: dict, said: str) -> None:
@@ -267,7 +269,7 @@ def test_a_network_in_python(planted) -> None:
     assert list(dict(model.named_modules())) == ["", "0", "1"]
     said = (out / "clusters.json").read_text()
     assert '"failures"' in said
-    with pytest.raises(UserError, match="names: 1 of them for labels up to 1"):
+    with pytest.raises(UserError, match="names: 1 names given, but labels go up to 1"):
         discover_network(model, loader, names=("cat",))
 
 

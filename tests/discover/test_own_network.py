@@ -1,4 +1,4 @@
-"""The walk of docs/discover.md: an own class and a folder, to names and predictions."""
+"""The walk-through in docs/discover.md: your own class and a folder, to names and predictions."""
 
 import csv
 import re

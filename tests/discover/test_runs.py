@@ -59,25 +59,25 @@ def test_a_run_that_looked_at_mirror_images_is_read_so_again(run: Path, tmp_path
 
 
 def test_a_run_that_is_none_is_named(run: Path, tmp_path: Path, capsys) -> None:
-    with pytest.raises(UserError, match=r"it is no run directory: it has no config\.yaml"):
+    with pytest.raises(UserError, match=r"this is not a run directory: config\.yaml is missing"):
         run_samples(tmp_path)
     config = yaml.safe_load((run / "config.yaml").read_text())
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
-    with pytest.raises(UserError, match=r"there is no .*last\.ckpt"):
+    with pytest.raises(UserError, match=r"the checkpoint .*last\.ckpt is missing"):
         run_samples(tmp_path)
     (tmp_path / "checkpoints").mkdir()
     loaded = torch.load(run / "checkpoints/last.ckpt", weights_only=True)
     loaded["hyper_parameters"]["backbone_args"] = {"width": 8}
     torch.save(loaded, tmp_path / "checkpoints/last.ckpt")
-    with pytest.raises(UserError, match=r"last\.ckpt: it is a checkpoint of another model"):
+    with pytest.raises(UserError, match=r"last\.ckpt: this is a checkpoint of another model"):
         run_samples(tmp_path)
     assert main(["discover", "--run", str(tmp_path), "--out", str(tmp_path / "found")]) == 2
     said = capsys.readouterr().err
     assert said.startswith("collapse-lit: error: ")
-    assert "it is a checkpoint of another model" in said
+    assert "this is a checkpoint of another model" in said
     assert said.count("\n") == 1
     (tmp_path / "config.yaml").write_text("data: {source: digits, colour: red}")
-    with pytest.raises(UserError, match=r"config\.yaml: it is no configuration of a run"):
+    with pytest.raises(UserError, match=r"config\.yaml: this is not the configuration of a run"):
         run_samples(tmp_path)
 
 

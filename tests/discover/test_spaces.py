@@ -1,4 +1,4 @@
-"""A discovery in a space that was asked for."""
+"""A discovery in a requested space."""
 
 import json
 
@@ -17,7 +17,7 @@ def test_a_space_may_be_asked_for(planted) -> None:
         "raw/kmeans",
     ]
     assert torch.equal(discover(samples, space="auto").ids, discover(samples).ids)
-    with pytest.raises(UserError, match=r"--space: space 'ica/gmm' is not known.*whiteR"):
+    with pytest.raises(UserError, match=r"--space: space 'ica/gmm' is unknown.*whiteR"):
         discover(samples, space="ica/gmm")
     with pytest.raises(UserError, match=r"--space: .* needs a whitened space"):
         discover(samples, {"dog": 2}, space="raw/kmeans")

@@ -93,9 +93,9 @@ def test_a_real_model_is_read_from_disk(planted, found: Path, tmp_path: Path) ->
 
 def test_mistakes_are_one_message(planted, found: Path, capsys) -> None:
     assert main(["discover", "--out", str(found), "--suggest", "clip"]) == 2
-    assert "--suggest and --vocabulary go together" in capsys.readouterr().err
+    assert "--suggest and --vocabulary need each other" in capsys.readouterr().err
     (found.parent / "words.txt").write_text("one\n")
     assert main(arguments(found)) == 2
-    assert "two words or more" in capsys.readouterr().err
+    assert "at least two words" in capsys.readouterr().err
     assert main([*arguments(found), "--export", "parquet"]) == 2
-    assert "goes with --out alone" in capsys.readouterr().err
+    assert "works on the discovery in --out" in capsys.readouterr().err

@@ -66,7 +66,7 @@ def test_pictures_are_found_beside_the_table(tmp_path: Path) -> None:
         ("label\na\n \nb\n", "label of row 1 is empty"),
         ("class\na\nb\nb\n", "l.csv: its first line must be a header with 'label'"),
         ("", "must be a header with 'label'"),
-        ("label\n", "no rows below its header"),
+        ("label\n", "it has a header but no rows"),
         ("label,fine\na,b\na\na,b\n", "line 3 does not have the 2 fields"),
     ],
 )
@@ -78,10 +78,13 @@ def test_bad_labels_are_one_message(tmp_path: Path, labels: str, said: str) -> N
 @pytest.mark.parametrize(
     ("features", "said"),
     [
-        (np.array([[0.0], [np.nan], [np.inf]]), r"NaN or infinite features in 2 rows \(1, 2\)"),
+        (
+            np.array([[0.0], [np.nan], [np.inf]]),
+            r"the features are NaN or infinite in 2 rows \(1, 2\)",
+        ),
         (np.zeros((3, 2, 4, 4)), r"average maps first: features.mean\(\(2, 3\)\)"),
         (np.zeros(3), r"shape \(3,\)"),
-        (np.array([["a"], ["b"], ["c"]]), "numbers would be right"),
+        (np.array([["a"], ["b"], ["c"]]), "expected numbers"),
         (np.array([[None], [1], [2]], dtype=object), "Python objects, which could run code"),
     ],
 )
@@ -94,7 +97,7 @@ def test_files_that_are_missing_or_broken_are_named(tmp_path: Path) -> None:
     features, labels = save(tmp_path, "label\na\nb\nb\n")
     with pytest.raises(UserError, match=r"no.npy: No such file"):
         table_samples(tmp_path / "no.npy", labels)
-    with pytest.raises(UserError, match="class of each row is missing; add --labels"):
+    with pytest.raises(UserError, match="classes of the rows are missing; add --labels"):
         table_samples(features, None)
     with pytest.raises(UserError, match=r"\.npy, \.npz, \.parquet, not \.csv"):
         table_samples(labels, None)
@@ -102,7 +105,7 @@ def test_files_that_are_missing_or_broken_are_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"torn\.npz: it cannot be read"):
         table_samples(tmp_path / "torn.npz", None)
     np.savez(tmp_path / "other.npz", x=np.zeros(3))
-    with pytest.raises(UserError, match="no array 'features'; it has x"):
+    with pytest.raises(UserError, match="array 'features' is missing; the file has x"):
         table_samples(tmp_path / "other.npz", None)
 
 
@@ -126,7 +129,7 @@ def test_parquet(tmp_path: Path) -> None:
     assert samples.fine is not None
     assert samples.fine.tolist() == [0, -1]
     table.drop(columns="label").to_parquet(tmp_path / "bare.parquet")
-    with pytest.raises(UserError, match="the class of each row is missing"):
+    with pytest.raises(UserError, match="the classes of the rows are missing"):
         table_samples(tmp_path / "bare.parquet", None)
     assert read_features(tmp_path / "bare.parquet")[0].tolist() == [[0, 1], [2, 3]]
     (tmp_path / "l.csv").write_text("label\na\nb\n")

@@ -1,4 +1,4 @@
-"""A cluster of an earlier discovery, looked into again."""
+"""Dividing a cluster of an earlier discovery."""
 
 import csv
 import json
@@ -49,7 +49,7 @@ def test_one_cluster_is_looked_into_and_the_others_stay(planted, capsys) -> None
         writer.writerows(named)
     fit = ["discover", "--out", str(second), "--names", str(second / "names.csv")]
     assert main(fit) == 0
-    assert "Fitted 3 names on 450 samples" in capsys.readouterr().out
+    assert "Fitted a probe of 3 names on 450 samples" in capsys.readouterr().out
     assert json.loads((second / "clusters.json").read_text())["source"]["cluster"] == [cats]
 
 
@@ -59,10 +59,10 @@ def test_mistakes_are_one_message(planted, capsys) -> None:
     out = ["--out", str(planted.folder / "second")]
     for arguments, said in (
         (["--within", str(first)], "add --cluster"),
-        (["--within", str(first), "--cluster", "9"], "no such cluster; it has 0 to 1"),
+        (["--within", str(first), "--cluster", "9"], "no such cluster; its clusters are 0 to 1"),
         (["--within", str(first), "--cluster", "0", "--k", "{cat: 2}"], "auto or one number"),
         (["--within", str(planted.folder), "--cluster", "0"], "there is no clusters.json"),
-        ([*planted.files, "--cluster", "0"], "--cluster does not go with --features"),
+        ([*planted.files, "--cluster", "0"], "--cluster cannot be combined with --features"),
     ):
         assert main(["discover", *arguments, *out]) == 2
         assert said in capsys.readouterr().err

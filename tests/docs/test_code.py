@@ -1,4 +1,4 @@
-"""Every code block of the README and of docs/ is run, or read by what would run it."""
+"""Every code block of the README and of docs/ is run, or parsed by the program that runs it."""
 
 import importlib.util
 import json

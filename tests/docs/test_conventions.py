@@ -1,4 +1,4 @@
-"""docs/conventions.md says what its script prints."""
+"""docs/conventions.md shows the output of its script."""
 
 import importlib.util
 import re

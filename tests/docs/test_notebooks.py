@@ -1,4 +1,4 @@
-"""The notebooks run from top to bottom, and are shown with what they print."""
+"""The notebooks run from top to bottom, and are stored with their output."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Prose that can be read once: short sentences in the README and on the pages of docs/."""
+"""Readable prose: short sentences in the README and in docs/."""
 
 from pathlib import Path
 

@@ -34,7 +34,9 @@ def test_all_processes_that_were_started_train_one_run() -> None:
 
 
 def test_another_number_than_was_started_is_refused(launcher: str) -> None:
-    with pytest.raises(UserError, match=rf"{launcher} started 6 processes: .* or say 3 and 2"):
+    with pytest.raises(
+        UserError, match=rf"{launcher} started 6 processes: .* or set them to 3 and 2"
+    ):
         joined(3)
 
 

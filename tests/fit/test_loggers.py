@@ -1,4 +1,4 @@
-"""Other loggers than W&B, beside it or in its place."""
+"""Loggers other than W&B, together with W&B or instead of it."""
 
 import csv
 from pathlib import Path

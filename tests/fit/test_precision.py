@@ -1,4 +1,4 @@
-"""Whether a run trains in the precision that is fast where it runs."""
+"""A run uses the precision that is fast on its machine."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""What is said before training about the machine."""
+"""Warnings about the machine before training."""
 
 import warnings
 
@@ -25,7 +25,7 @@ def machine(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("built_for", "why"), [("13.0", "too old for CUDA 13.0"), (None, "built for the CPU alone")]
+    ("built_for", "why"), [("13.0", "too old for CUDA 13.0"), (None, "built for the CPU only")]
 )
 def test_a_gpu_that_cannot_be_used_is_told_of_with_the_reason(machine, built_for, why) -> None:
     machine("GPU 0: NVIDIA H100", built_for)

@@ -1,4 +1,4 @@
-"""Measuring a run's checkpoints again: the same numbers for the same options, others for others."""
+"""Measuring a run's checkpoints again: the same options give the same numbers."""
 
 import json
 import os
@@ -62,7 +62,7 @@ def test_a_history_without_checkpoints_is_not_trained_over(
     history = again.history.read_bytes()
     arguments = ["fit", "--config", str(again.config), "--run_dir", str(again.path)]
     assert main(arguments) == 2
-    assert "holds 3 measured epochs and no checkpoint" in capsys.readouterr().err
+    assert "has 3 measured epochs but no checkpoint" in capsys.readouterr().err
     assert again.history.read_bytes() == history
 
 
@@ -93,17 +93,17 @@ def test_a_run_that_cannot_be_measured_is_named(
     trained: RunDirectory, tmp_path: Path, capsys: pytest.CaptureFixture
 ):
     assert main(["remeasure", str(tmp_path), "--out", str(tmp_path / "out")]) == 2
-    assert "it is no run directory" in capsys.readouterr().err
+    assert "this is not a run directory" in capsys.readouterr().err
     assert main(["remeasure", str(trained.path), "--out", str(trained.path)]) == 2
     assert "choose another directory" in capsys.readouterr().err
     empty = RunDirectory(tmp_path / "empty")
     empty.create()
     empty.config.write_bytes(trained.config.read_bytes())
     assert main(["remeasure", str(empty.path), "--out", str(tmp_path / "out")]) == 2
-    assert "there is no checkpoint" in capsys.readouterr().err
+    assert "has no checkpoint" in capsys.readouterr().err
     empty.last_checkpoint.write_bytes(b"torn")
     assert main(["remeasure", str(empty.path), "--out", str(tmp_path / "out")]) == 2
-    assert "no checkpoint that can be measured" in capsys.readouterr().err
+    assert "this checkpoint cannot be measured" in capsys.readouterr().err
 
 
 def test_a_signal_ends_it_at_once_and_the_same_command_goes_on(

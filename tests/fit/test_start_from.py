@@ -1,4 +1,4 @@
-"""A training that starts from another run's weights, to go on by another recipe."""
+"""Training that starts from another run's weights with another recipe."""
 
 from pathlib import Path
 
@@ -64,7 +64,8 @@ def test_the_start_is_measured_without_training(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"), [(None, "no such file"), ({}, "no state dict"), ("other", "no weights of")]
+    ("content", "said"),
+    [(None, "no such file"), ({}, "no state dict"), ("other", "weights do not fit")],
 )
 def test_weights_that_do_not_fit_are_one_message(content, said: str, capsys) -> None:
     path = Path("weights.pt")

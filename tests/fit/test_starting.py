@@ -1,4 +1,4 @@
-"""What is wrong with a command is said before anything is trained, decoded or left on the disk."""
+"""Mistakes in a command are reported before training, decoding images or writing files."""
 
 import logging
 from pathlib import Path
@@ -42,7 +42,7 @@ def test_options_of_another_backbone_do_not_stick_to_ones_own(tmp_path: Path, ca
     caplog.set_level(logging.INFO, "lightning.pytorch.utilities.rank_zero")
     arguments = ["fit", *QUICK, "--run_dir", "run", "--model.backbone", "mynets.Net"]
     assert main(arguments) == 0
-    assert "{'width': 64} are for small_cnn, and mynets.Net goes without" in caplog.text
+    assert "{'width': 64} are for small_cnn, so mynets.Net ignores them" in caplog.text
     model = yaml.safe_load(Path("run/config.yaml").read_text())["model"]
     assert (model["backbone"], model["backbone_args"]) == ("mynets.Net", None)
     assert main([*arguments, "--trainer.max_epochs", "2"]) == 0  # it is the same experiment
@@ -71,11 +71,11 @@ def test_the_backbone_of_the_configuration_keeps_its_options(tmp_path: Path, mon
         (["--model.backbone", "mynets.Nett"], "cannot be imported"),
         (["--data.num_coarse", "11"], "data.num_coarse=11"),
         (["--recovery.k", "41"], "recovery.k: 41 clusters for coarse class 0, which has 40"),
-        (["--recovery.k", "[2, 2]"], "recovery.k: 2 numbers for 5 coarse classes"),
+        (["--recovery.k", "[2, 2]"], "recovery.k: 2 numbers given for 5 coarse classes"),
         (["--recovery.k", "[2, null, 41, 2, 2]"], "recovery.k: 41 clusters for coarse class 2"),
-        (["--recovery.space", "ica/gmm"], "recovery.space: space 'ica/gmm' is not known"),
+        (["--recovery.space", "ica/gmm"], "recovery.space: space 'ica/gmm' is unknown"),
         (["--recovery.space", "raw/gmm", "--recovery.k", "auto"], "needs a whitened space"),
-        (["--recovery.mirror", "true"], "recovery.mirror and recovery.shift are for images"),
+        (["--recovery.mirror", "true"], "recovery.mirror and recovery.shift need images"),
         (["--trainer.max_steps", "1"], "trainer.max_steps=1"),
         (["--trainer.callbacks+=LearningRateMonitor"], "no logger"),
     ],

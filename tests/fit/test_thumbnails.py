@@ -1,4 +1,4 @@
-"""Thumbnails are of the samples in the scatter, are kept once, and cost no run."""
+"""Thumbnails show the samples of the scatter plot, are written once, and never stop a run."""
 
 import subprocess
 import sys

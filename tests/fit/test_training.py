@@ -108,9 +108,9 @@ def test_a_row_lost_between_checkpoint_and_history_comes_back(tmp_path: Path) ->
 def test_a_run_made_longer_says_that_its_learning_rate_is_another(tmp_path: Path, caplog) -> None:
     caplog.set_level(logging.INFO, "lightning.pytorch.utilities.rank_zero")
     fit(tmp_path / "run", "--trainer.max_epochs", "1", data=VECTORS)
-    assert "was to train for" not in caplog.text
+    assert "the length of the run changes" not in caplog.text
     fit(tmp_path / "run", "--trainer.max_epochs", "2", data=VECTORS)
-    assert "was to train for 1 epochs until now, goes on to 2" in caplog.text
+    assert "the length of the run changes from 1 to 2 epochs" in caplog.text
 
 
 @pytest.mark.long

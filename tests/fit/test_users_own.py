@@ -1,4 +1,4 @@
-"""Lightning's callbacks in a run: where they write, and which epochs they look at."""
+"""Lightning's callbacks in a run: where they write, and which epochs they use."""
 
 from pathlib import Path
 
@@ -41,7 +41,7 @@ def test_a_key_that_nothing_measures_is_named(tmp_path: Path, capsys) -> None:
     arguments = [*VECTORS, "--trainer.max_epochs", "2", *keep_best("recovery/clp_tset")]
     assert main(["fit", *arguments, "--run_dir", str(tmp_path / "run")]) == 2
     said = capsys.readouterr().err
-    assert "ModelCheckpoint monitors 'recovery/clp_tset', which nothing measures; did you" in said
+    assert "ModelCheckpoint monitors 'recovery/clp_tset', which is not measured; did you" in said
     assert "'recovery/clp_test'?" in said
 
 

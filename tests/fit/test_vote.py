@@ -1,4 +1,4 @@
-"""What any rank asks for, all do, at the same batch."""
+"""If one rank asks to stop, all ranks stop at the same batch."""
 
 import lightning as L
 import pytest

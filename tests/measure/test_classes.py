@@ -1,4 +1,4 @@
-"""Recovery class by class: what was asked for in each, and what was found in it."""
+"""Recovery class by class: requested and found clusters."""
 
 import numpy as np
 import pytest

@@ -122,6 +122,6 @@ def test_ranks_raise_together(ranks):
         good = [3] * (len(ranks) - 2)
         assert f"NaN or Inf: class 0 in 1 of {4 * len(ranks)} samples" in not_finite
         assert "4 labels lie outside 0..1" in outside
-        assert f"differ in width between ranks: {[3, 2, *good]}" in width
+        assert f"the width of the features differs between ranks: {[3, 2, *good]}" in width
         assert "wrong on ranks [1]" in unfit
         assert "no samples of class 1" in empty

@@ -1,4 +1,4 @@
-"""Faiss on a GPU, by a stand-in that counts."""
+"""Faiss on a GPU, tested with a stand-in that counts calls."""
 
 import builtins
 import sys

@@ -1,4 +1,4 @@
-"""float32 is measured as float32, whatever training has set."""
+"""Measures use full float32, for any precision setting of training."""
 
 import pytest
 import torch

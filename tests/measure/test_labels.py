@@ -1,4 +1,4 @@
-"""Labels of every integer kind count; others are refused in a sentence."""
+"""Labels of every integer type work; other types are refused with a clear message."""
 
 import pytest
 import torch

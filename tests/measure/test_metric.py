@@ -1,4 +1,4 @@
-"""The torchmetrics metric: any way to cut the samples gives what the function gives on all."""
+"""The torchmetrics metric: any batching gives the result of the function on all samples."""
 
 import copy
 import doctest
@@ -99,14 +99,14 @@ def test_stays_in_float64_inside_a_bfloat16_module():
 
 def test_wrong_input_is_told():
     metric = NeuralCollapse(4, 6)
-    with pytest.raises(ValueError, match="5 wide, not 6"):
+    with pytest.raises(ValueError, match="must have width 6, not 5"):
         metric.update(torch.ones(3, 5), torch.zeros(3).long())
     with pytest.raises(ValueError, match="NaN or Inf: class 2 in 1 of 1"):
         metric.update(torch.full((1, 6), torch.nan), torch.tensor([2]))
     metric.update(torch.ones(3, 6), torch.tensor([0, 1, 3]))
     with pytest.raises(ValueError, match="no samples of class 2"):
         metric.compute()
-    with pytest.raises(ValueError, match="two classes or more"):
+    with pytest.raises(ValueError, match="at least two classes"):
         NeuralCollapse(1, 6)
 
 

@@ -193,7 +193,7 @@ def test_classes_without_variation_and_tiny_classes_have_a_defined_result():
 
 def test_mistakes_name_the_class():
     x, coarse, _ = planted([[50, 50], [5]])
-    with pytest.raises(ValueError, match="coarse class 1: cannot make 6 clusters of 5 samples"):
+    with pytest.raises(ValueError, match="coarse class 1: 5 samples are too few for 6 clusters"):
         recover(x, coarse, 6)
     with pytest.raises(ValueError, match="coarse class 2 has no samples"):
         recover(x, coarse, 2, num_coarse=3)

@@ -1,4 +1,4 @@
-"""Confidence where no valley bears clusters out."""
+"""Confidence of clusters without a valley."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Spaces by name, and spaces and clusterers of one's own."""
+"""Spaces by name, and user-defined spaces and clusterers."""
 
 import doctest
 import re
@@ -127,12 +127,12 @@ def test_an_unknown_space_names_those_there_are(name: str) -> None:
 
 
 def test_a_name_is_given_once_and_can_be_read() -> None:
-    with pytest.raises(ValueError, match="clusterer called 'gmm' already"):
+    with pytest.raises(ValueError, match="clusterer named 'gmm' already exists"):
         register_clusterer("gmm")(ward)
     for name in ("pca2d", "unit-pca", ""):
-        with pytest.raises(ValueError, match=f"cannot be called '{name}'"):
+        with pytest.raises(ValueError, match=f"cannot be named '{name}'"):
             register_layout(name)(lambda points, seed: points)
-    with pytest.raises(ValueError, match="cannot be called 'a/b'"):
+    with pytest.raises(ValueError, match="cannot be named 'a/b'"):
         register_clusterer("a/b")(ward)
 
 
@@ -143,7 +143,9 @@ def test_a_clusterer_without_posteriors_is_told_what_would_be_right(wrong) -> No
     register_clusterer("wrong")(
         lambda points, start, k, everywhere, seed: wrong(len(everywhere), k)
     )
-    with pytest.raises(ValueError, match=r"'wrong' returned .* shape \(150, 2\) would be right"):
+    with pytest.raises(
+        ValueError, match=r"'wrong' returned .* must return finite posteriors of shape \(150, 2\)"
+    ):
         recover(*two_in_each()[:2], 2, space="raw/wrong")
 
 

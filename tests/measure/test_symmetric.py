@@ -1,4 +1,4 @@
-"""Eigenvalues of the covariances that networks with dead features give."""
+"""Eigenvalues of covariances of networks with dead features."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""A valley of density between clusters, or one shape cut in pieces."""
+"""A valley of density between clusters, or parts of a continuum."""
 
 from collections.abc import Callable
 

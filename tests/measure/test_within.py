@@ -1,4 +1,4 @@
-"""A cluster looked into again: what an easy split hides."""
+"""Dividing a cluster again: finer splits behind a clear split."""
 
 import numpy as np
 import torch

@@ -1,4 +1,4 @@
-"""Whichever axis holds the channels: one row of features a sample, or one refusal."""
+"""Any channel axis gives one row of features per sample, or a clear error."""
 
 import pytest
 import torch
@@ -66,12 +66,12 @@ def test_a_head_that_flattens_a_map_has_all_of_it_for_features() -> None:
     ("module", "side", "activation", "said"),
     [
         (nn.Linear(4, 2), "into", filled(7, 4), "many positions"),
-        (nn.ReLU(), "out of", filled(4, 4, 4), "which axis holds the channels"),
-        (nn.Identity(), "out of", filled(7, 4), "which axis holds the channels"),
-        (nn.Linear(4, 2), "into", filled(4)[:2], "one row a sample"),
-        (nn.Linear(4, 2), "into", filled(4).long(), "no tensor of floating-point"),
+        (nn.ReLU(), "out of", filled(4, 4, 4), "the channel axis is unknown"),
+        (nn.Identity(), "out of", filled(7, 4), "the channel axis is unknown"),
+        (nn.Linear(4, 2), "into", filled(4)[:2], "one row per sample"),
+        (nn.Linear(4, 2), "into", filled(4).long(), "not a tensor of floating-point"),
         (nn.Linear(4, 2), "into", {"h": filled(4)}, "is dict"),
-        (nn.Linear(4, 2), "into", torch.ones(N), "one row a sample"),
+        (nn.Linear(4, 2), "into", torch.ones(N), "one row per sample"),
     ],
 )
 def test_what_has_no_one_row_a_sample_is_refused(module, side, activation, said) -> None:

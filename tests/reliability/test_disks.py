@@ -1,4 +1,4 @@
-"""Disks that are full, or may not be written to: said at the start, or the run ends unharmed."""
+"""Full or read-only disks: an error at the start, or a run that ends without loss."""
 
 import os
 import subprocess
@@ -77,7 +77,7 @@ def test_a_disk_that_fills_up_ends_the_run_and_loses_nothing(
     process.wait_for_epochs(1)
     ballast = fill(disk)
     assert process.end() == 2, process.printed
-    assert "No space left on device. What is in" in process.printed
+    assert "No space left on device. The files in" in process.printed
     assert "Traceback" not in process.printed
     run = process.run
     check_checkpoint(run.last_checkpoint, None)
@@ -95,7 +95,7 @@ def test_a_disk_that_fills_up_ends_the_run_and_loses_nothing(
 def test_a_disk_too_small_for_the_checkpoints_is_said_at_the_start(small_disk, capsys) -> None:
     arguments = [*VECTORS, "--trainer.max_epochs", "1", "--model.backbone_args", "{width: 4000}"]
     assert main(["fit", *arguments, "--run_dir", str(small_disk(2_000_000) / "run")]) == 2
-    assert "MB free, and checkpoints of this network take" in capsys.readouterr().err
+    assert "MB free, but checkpoints of this network need" in capsys.readouterr().err
 
 
 def test_a_directory_without_permission_is_named(unprivileged: Path) -> None:

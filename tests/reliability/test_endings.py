@@ -1,4 +1,4 @@
-"""A training that ends before its time keeps whole epochs, has the last measured, and goes on."""
+"""Training that ends early keeps complete epochs, measures the last one, and can continue."""
 
 import subprocess
 import sys
@@ -57,8 +57,10 @@ def test_an_epoch_cut_by_max_steps_is_done_again(start, tmp_path: Path, accumula
         assert cut.end() == 0, cut.printed
         assert [row["epoch"] for row in cut.run.read_history()] == [0]
         check_last_epoch(cut.run)
-    said = "1 whole epoch is done. The same command with a larger trainer.max_steps goes on"
-    assert f"stopped by trainer.max_steps={steps} amid epoch 1; {said}" in cut.printed
+    said = (
+        "1 complete epoch is done. Run the same command with a larger trainer.max_steps to continue"
+    )
+    assert f"stopped by trainer.max_steps={steps} during epoch 1; {said}" in cut.printed
     assert f"stopped by trainer.max_steps={steps} after epoch 0; {said}" in cut.printed
     assert start(cut.run.path, *data).end() == 0
     assert whole.end() == 0, whole.printed
@@ -67,7 +69,7 @@ def test_an_epoch_cut_by_max_steps_is_done_again(start, tmp_path: Path, accumula
     if accumulate == 1:
         again = start(cut.run.path, *data)
         assert again.end() == 0
-        assert "this run is done: 3 whole epochs are trained" in again.printed
+        assert "this run is done: 3 complete epochs are trained" in again.printed
 
 
 @pytest.mark.slow
@@ -75,7 +77,7 @@ def test_max_steps_at_the_end_of_an_epoch_keeps_it(start, tmp_path: Path) -> Non
     data = [*VECTORS, *SELDOM, "--trainer.max_epochs", "9", "--wandb.mode", "offline"]
     process = start(tmp_path / "run", *data, "--trainer.max_steps", "12")
     assert process.end() == 0, process.printed
-    assert "after epoch 1; 2 whole epochs are done" in process.printed
+    assert "after epoch 1; 2 complete epochs are done" in process.printed
     check_last_epoch(process.run)
     assert shown_by_wandb(process.run) == [1]
     before = process.run.history.read_text()
@@ -94,7 +96,7 @@ def test_an_epoch_cut_by_max_time_is_done_again(start, tmp_path: Path, often: li
     cut = start(tmp_path / "cut", *data, *limits, traced=True)
     assert cut.end() == 0, cut.printed
     assert "stopped by trainer.max_time" in cut.printed
-    assert "The same command with a larger trainer.max_time goes on" in cut.printed
+    assert "Run the same command with a larger trainer.max_time to continue" in cut.printed
     check_last_epoch(cut.run)
     done = checkpoint(cut.run)["epoch"] + 1
     assert checkpoint(cut.run)["global_step"] == 6 * done
@@ -112,7 +114,7 @@ def test_no_whole_epoch_is_said_and_leaves_nothing(start, tmp_path: Path) -> Non
     steps = start(tmp_path / "steps", *data, "--trainer.max_steps", "5")
     slow = ["--trainer.max_time", "00:00:00:00"]
     seconds = start(tmp_path / "seconds", *data, *slow)
-    for process, said in ((steps, "say 6 or more"), (seconds, "trainer.max_time")):
+    for process, said in ((steps, "set 6 or more"), (seconds, "trainer.max_time")):
         assert process.end() == 2, process.printed
         assert said in process.printed
         assert "Traceback" not in process.printed
@@ -125,7 +127,7 @@ def test_an_early_stopped_run_is_done_until_it_is_asked_for_more(start, tmp_path
     stopped = [*data, "--trainer.callbacks.patience=1"]
     process = start(tmp_path / "run", *stopped)
     assert process.end() == 0, process.printed
-    said = "stopped early at epoch 1 by EarlyStopping on collapse/nc1; 2 whole epochs are done"
+    said = "stopped early at epoch 1 by EarlyStopping on collapse/nc1; 2 complete epochs are done"
     assert process.printed.count(said) == 1
     history, weights = process.run.history.read_bytes(), checkpoint(process.run)
     process = start(tmp_path / "run", *stopped)
@@ -170,6 +172,6 @@ def test_all_ranks_leave_a_cut_epoch_alike(tmp_path: Path) -> None:
         timeout=120,
     )
     assert done.returncode == 0, done.stdout
-    assert done.stdout.count("amid epoch 2; 2 whole epochs are done") == 1, done.stdout
+    assert done.stdout.count("during epoch 2; 2 complete epochs are done") == 1, done.stdout
     check_last_epoch(run)
     assert checkpoint(run)["global_step"] == 8

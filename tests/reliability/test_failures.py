@@ -1,4 +1,4 @@
-"""What may fail is a warning, once; what may not ends the run with its own message."""
+"""A harmless failure causes one warning; a serious failure ends the run with its own message."""
 
 from pathlib import Path
 

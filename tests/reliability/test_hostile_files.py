@@ -1,4 +1,4 @@
-"""What lies in a run directory may be broken or foreign, but it executes nothing."""
+"""Broken or hostile files in a run directory never run code."""
 
 import json
 import os
@@ -77,7 +77,7 @@ def test_a_run_without_any_whole_checkpoint_does_not_start_anew(
     run: RunDirectory, how: str
 ) -> None:
     spoil(run, how)
-    with pytest.raises(UserError, match=r"holds no checkpoint that can be read \(last\.ckpt"):
+    with pytest.raises(UserError, match=r"has no usable checkpoint \(last\.ckpt"):
         newest_checkpoint(run, WEIGHTS)
 
 

@@ -1,4 +1,4 @@
-"""However often a run is killed, it ends as if it had not been: same bits, same history."""
+"""A run that is killed many times ends with the same bits and history as an undisturbed run."""
 
 import collections
 import itertools

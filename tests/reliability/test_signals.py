@@ -1,4 +1,4 @@
-"""What a scheduler does to a run: ask it to stop, or start it twice."""
+"""A scheduler can ask a run to stop, or start it twice."""
 
 import signal
 import time
@@ -22,7 +22,7 @@ def test_a_run_asked_to_stop_says_so_and_goes_on_later(start, tmp_path: Path) ->
         process.send(number)
         assert process.end(seconds=30) == EXIT_STOPPED, process.printed
         done = len(process.run.read_history())
-        said = f"stopped by {number.name} with {done} epochs done; the same command goes on"
+        said = f"stopped by {number.name} with {done} epochs done; run the same command again"
         assert said in process.printed
         assert newest_checkpoint(process.run) == process.run.last_checkpoint
         assert "Traceback" not in process.printed
@@ -51,7 +51,10 @@ def test_ctrl_c_says_what_the_same_command_does(start, tmp_path: Path) -> None:
     process.send(signal.SIGINT)
     assert process.end(seconds=30) == EXIT_INTERRUPTED, process.printed
     done = len(process.run.read_history())
-    assert f"stopped by Ctrl-C with {done} epochs done; the same command goes on" in process.printed
+    assert (
+        f"stopped by Ctrl-C with {done} epochs done; run the same command again to continue"
+        in process.printed
+    )
     assert newest_checkpoint(process.run) == process.run.last_checkpoint
     for said in ("Traceback", "KeyboardInterrupt", "graceful"):
         assert said not in process.printed
@@ -73,8 +76,8 @@ def test_ctrl_c_while_measuring_waits_once(start, tmp_path: Path, times: int) ->
         process.send(signal.SIGINT)
         time.sleep(0.02)
     assert process.end(seconds=30) == EXIT_INTERRUPTED, process.printed
-    assert "Ctrl-C again stops at once" in process.printed
-    assert "epochs done; the same command goes on" in process.printed
+    assert "press Ctrl-C again to stop at once" in process.printed
+    assert "epochs done; run the same command again to continue" in process.printed
     assert "Traceback" not in process.printed
     rows = process.run.read_history()
     assert [row["epoch"] for row in rows] == list(range(len(rows)))

@@ -1,4 +1,4 @@
-"""W&B is a window on a run: whatever becomes of it, the run goes on and nothing is lost."""
+"""A failure of W&B never stops a run, and no value is lost."""
 
 import json
 import os
@@ -91,7 +91,7 @@ def test_disabled_leaves_nothing_of_w_and_b(start, tmp_path: Path, mode: str) ->
 def test_online_without_a_key_is_never_a_question(start, tmp_path: Path) -> None:
     process = start(tmp_path / "run", *ARGUMENTS, "1", HOME=str(tmp_path), WANDB_API_KEY="")
     assert process.end() == 0, process.printed
-    assert "W&B finds no key; `wandb login` saves one" in process.printed
+    assert "W&B finds no key; run `wandb login` to save one" in process.printed
     assert measured(local_rows(process.run)) == [0]
 
 

@@ -1,4 +1,4 @@
-"""As much of a W&B server as a run needs, in this process, to be switched off and on."""
+"""A minimal W&B server in this process, which can be switched off and on."""
 
 import json
 import threading

@@ -1,4 +1,4 @@
-"""The page of a run, from what the run directory holds."""
+"""The page of a run, from the run directory."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""What a run says last, in the terminal."""
+"""The summary of a run in the terminal."""
 
 from io import StringIO
 from pathlib import Path

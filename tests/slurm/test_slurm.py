@@ -1,4 +1,4 @@
-"""A run on a real SLURM, two tasks over gloo: stopped in any way, nothing is lost or doubled."""
+"""A run on a real SLURM with two tasks over gloo: after any stop, no epoch is lost or doubled."""
 
 import json
 import re

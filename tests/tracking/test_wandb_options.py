@@ -1,4 +1,4 @@
-"""What W&B is started with, and in which order options, environment and files count."""
+"""The arguments of W&B: the order of options, environment and settings files."""
 
 import subprocess
 import sys

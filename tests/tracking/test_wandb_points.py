@@ -1,4 +1,4 @@
-"""The table of points: right names, the right picture beside each sample, and few pictures."""
+"""The table of points: the right names and pictures, and a limited number of pictures."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What W&B's table of runs can be sorted by."""
+"""The summary values for W&B's table of runs."""
 
 from collapse_lit.tracking.wandb_summary import HEADLINE, summary_values
 

@@ -1,4 +1,4 @@
-"""Neural collapse: how far features have come together by class, NC1 to NC4 and kin."""
+"""Neural collapse: NC1 to NC4 and related measures."""
 
 from collapse_lit.measure.collapse.functional import (
     HierarchicalCollapse,

@@ -1,4 +1,4 @@
-"""What the class means alone say: their span, distances, and how near they are to a simplex ETF."""
+"""Measures of the class means alone: span, distances, and closeness to a simplex ETF."""
 
 import math
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ PAIRS_AT_ONCE = 4096
 
 @dataclass(frozen=True)
 class Between:
-    """The directions in which C class means differ: the thin SVD M = A diag(s) Uᵀ, cut at its rank.
+    """The directions in which C class means differ: thin SVD M = A diag(s) Uᵀ, cut at its rank.
 
     Attributes:
         centred: (C, d) float64, M: rows mu_c − mu_G, with mu_G the mean of the class means.
@@ -51,9 +51,9 @@ class Between:
 def between(means: Tensor) -> Between:
     """SVD of the centred class means (C, d), cut at its numerical rank.
 
-    Forming Sb = MᵀM/C and inverting that would square the singular-value ratio and drop a true
-    direction once it is below √(d·eps). Kept here: the first C − 1 singular values, as far as they
-    exceed max(C, d)·eps·‖means‖_F, the rounding error of the means themselves.
+    Inverting Sb = MᵀM/C would square the singular-value ratio and lose directions below √(d·eps).
+    This keeps the first C − 1 singular values above max(C, d)·eps·‖means‖_F, the rounding error of
+    the means.
     """
     centred = means - means.mean(dim=0)
     left, singular, right = torch.linalg.svd(centred, full_matrices=False)
@@ -65,8 +65,8 @@ def between(means: Tensor) -> Between:
 def squared_distances(points: Tensor) -> Tensor:
     """(K, K) squared Euclidean distances of the rows of (K, d).
 
-    ‖x‖² + ‖y‖² − 2xy of the centred points, and for pairs close enough to lose digits in that
-    subtraction the norm of their difference.
+    Computes ‖x‖² + ‖y‖² − 2xy of the centred points. For close pairs, which lose digits in the
+    subtraction, it computes ‖x − y‖² directly.
     """
     centred = points - points.mean(dim=0)
     product = centred @ centred.T

@@ -1,4 +1,4 @@
-"""What measures of collapse are made from, and the register that they are entered in."""
+"""The input of the measures of collapse, and the registry of measures."""
 
 import math
 from collections.abc import Callable
@@ -13,16 +13,16 @@ from collapse_lit.measure.collapse.statistics import WithinClass
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """What is known of one level, of C classes in d dimensions; float64, the same on every rank.
+    """The statistics of one level with C classes in d dimensions; float64, the same on every rank.
 
     Attributes:
-        level: The classes, and the K summed classes that they consist of.
-        within: Variances of the summed classes and, where asked for, their pooled scatter S.
+        level: The classes, and the K summed classes of which they consist.
+        within: Variances of the summed classes and, if requested, their pooled scatter S.
         along: tr(S Sb⁺), with this level's Sb.
         toward: (K, C), mean over summed class k of ((mu_j − mu_c) · e)², with c the class of k and
-            e the residual around the mean of k; None where it was not summed.
+            e the residual around the mean of k; None if not computed.
         head: The last linear layer; None without one.
-        mismatch: Share of samples that head and nearest class mean put into different classes.
+        mismatch: Share of samples for which head and nearest class mean give different classes.
     """
 
     level: Level
@@ -55,7 +55,7 @@ Measure = Callable[[Evidence], float]
 
 @dataclass(frozen=True)
 class Entry:
-    """A measure and what it needs beside means and variances."""
+    """A measure, and what it needs in addition to means and variances."""
 
     function: Measure
     needs: Needs
@@ -66,11 +66,11 @@ REGISTRY: dict[str, Entry] = {}
 
 
 def measure(needs: Needs = "means", variant: bool = False) -> Callable[[Measure], Measure]:
-    """Enter a function under its name, for every level of every split.
+    """Register a function under its name, for every level of every split.
 
     Args:
-        needs: "scatter" (Sw, d×d), "toward", "head", or nothing beside "means".
-        variant: Another definition in use, measured only where variants are asked for.
+        needs: "scatter" (Sw, d×d), "toward", "head", or "means" for nothing more.
+        variant: Whether this is an alternative definition, computed only with ``variants=True``.
     """
 
     def enter(function: Measure) -> Measure:

@@ -1,4 +1,4 @@
-"""One labelling of the samples: by the summed classes themselves, or by groups of them."""
+"""One level of labels: the summed classes themselves, or groups of them."""
 
 import math
 from collections.abc import Callable
@@ -15,13 +15,13 @@ Classifier = Callable[[Tensor, Tensor], Tensor]  # projected residuals (p, n), l
 
 @dataclass(frozen=True, eq=False)
 class Level:
-    """C classes that are, or consist of, the K classes whose residuals are summed.
+    """C classes, each of which consists of one or more of the K summed classes.
 
     Attributes:
         classes: counts and means of the C classes.
         between: the directions in which their means differ.
         of: (K,) int64, the class at this level of each summed class.
-        counts: (K,) int64, samples of each summed class.
+        counts: (K,) int64, number of samples of each summed class.
         spread: (K, d) float64, the summed classes' means around the mean of their class.
     """
 
@@ -44,13 +44,13 @@ class Level:
         return total / self.classes.counts
 
     def explained(self, variances: Tensor) -> float:
-        """Share of this level's within-class scatter that lies between the summed classes."""
+        """Share of this level's within-class scatter that lies between summed classes."""
         between = float((self.shares * self.spread.square().sum(dim=1)).sum())
         total = float((self.classes.shares * self.variances(variances)).sum())
         return between / total if total > 0 else math.nan
 
     def nearest_mean(self, summed: ClassMeans, device: torch.device) -> Classifier:
-        """The nearest class mean of h = mu_k + e, from the residual e projected on the whitening.
+        """A classifier by the nearest class mean of h = mu_k + e, from the whitened residual e.
 
         argmin_c ‖h − mu_c‖² = argmax_c (h − mu_G)·M_c − ‖M_c‖²/2, with M = A diag(s) Uᵀ.
         """
@@ -76,24 +76,28 @@ class Head:
         """The head, checked against (C, d); None without a weight."""
         if weight is None:
             if bias is not None:
-                raise ValueError("a bias needs a weight")
+                raise ValueError("bias was given without weight; give both")
             return None
         if tuple(weight.shape) != shape:
-            raise ValueError(f"weight must be {shape}, (classes, d); it is {tuple(weight.shape)}")
+            raise ValueError(
+                f"weight must have shape {shape}, (classes, d), not {tuple(weight.shape)}"
+            )
         if bias is None:
             bias = weight.new_zeros(shape[0])
         if tuple(bias.shape) != shape[:1]:
-            raise ValueError(f"bias must be {shape[:1]}, (classes,); it is {tuple(bias.shape)}")
+            raise ValueError(
+                f"bias must have shape {shape[:1]}, (classes,), not {tuple(bias.shape)}"
+            )
         return Head(weight.detach().cpu().double(), bias.detach().cpu().double())
 
     def on(self, summed: ClassMeans, device: torch.device) -> Classifier:
-        """argmax(Wh + b) of h = mu_k + e, from the residual e projected on W."""
+        """A classifier argmax(Wh + b) of h = mu_k + e, from the residual e projected on W."""
         offset = (self.weight @ summed.means.T + self.bias[:, None]).to(device)  # (C, K)
         return lambda projected, y: (projected + offset.index_select(1, y)).max(dim=0).indices
 
 
 def ungrouped(classes: ClassMeans) -> Level:
-    """The summed classes themselves as a level."""
+    """A level of the summed classes themselves."""
     return Level(
         classes,
         between(classes.means),
@@ -104,7 +108,7 @@ def ungrouped(classes: ClassMeans) -> Level:
 
 
 def grouped(summed: ClassMeans, of: Tensor, num_classes: int) -> Level:
-    """Groups of the summed classes as a level: class k belongs to ``of[k]`` in 0..num_classes-1."""
+    """A level of groups of the summed classes: class k belongs to ``of[k]`` in 0..num_classes-1."""
     d = summed.means.shape[1]
     counts = summed.counts.new_zeros(num_classes).index_add_(0, of, summed.counts)
     sums = summed.means.new_zeros(num_classes, d)

@@ -1,7 +1,7 @@
-"""The measures of neural collapse, one function each, by the name that they are logged under.
+"""The measures of neural collapse: one function each, logged under its name.
 
-A new one is a function of :class:`Evidence` with ``@measure()`` before it, and a row in
-``collapse_lit.metrics``; definitions and sources are in :func:`neural_collapse`'s docstring.
+A new measure is a function of :class:`Evidence` with the decorator ``@measure()``, and a row in
+``collapse_lit.metrics``. The docstring of :func:`neural_collapse` has definitions and sources.
 """
 
 import math
@@ -29,7 +29,7 @@ def nc1(of: Evidence) -> float:
 
 @measure()
 def nc1_rank(of: Evidence) -> float:
-    """Rank of M that was kept."""
+    """Numerical rank of M."""
     return float(of.level.between.rank)
 
 
@@ -79,7 +79,7 @@ def _mean_of_pairs(ratios: Tensor) -> float:
 
 @measure("scatter")
 def vci(of: Evidence) -> float:
-    """1 − tr((Sb+Sw)⁺ Sb) / min(d, C−1); nan where Sw does not reach all directions."""
+    """1 − tr((Sb+Sw)⁺ Sb) / min(d, C−1); nan if Sw does not have full rank."""
     level = of.level
     reached = int(level.counts.sum()) - len(of.centred) >= level.classes.means.shape[1]
     return _vci(level, of.within_scatter()) if reached else math.nan
@@ -93,9 +93,10 @@ def rankme(of: Evidence) -> float:
         return math.nan
     means = of.level.classes.means * of.level.classes.shares.sqrt()[:, None]
     eigenvalues, Q = principal_axes(Sw)
-    kept = eigenvalues > len(Sw) * EPS * eigenvalues[0]  # the others are rounding errors
+    kept = eigenvalues > len(Sw) * EPS * eigenvalues[0]  # smaller eigenvalues are rounding errors
     axes = Q[:, kept].T * eigenvalues[kept].sqrt()[:, None]
-    # The mean of hhᵀ is RᵀR. Its eigenvalues would lose half of the digits of small σ beside large.
+    # The mean of hhᵀ is RᵀR. Its eigenvalues would lose half of the digits of small singular
+    # values.
     R = torch.cat([axes, means.to(Sw.device)])
     singular = torch.linalg.svdvals(R)
     return float(torch.special.entr(singular / singular.sum()).sum().exp())
@@ -115,7 +116,7 @@ def nc2_equiangular(of: Evidence) -> float:
 
 @measure()
 def nc2_etf(of: Evidence) -> float:
-    """Distance of MMᵀ, normalised, from that of a simplex equiangular tight frame."""
+    """Distance of the normalised MMᵀ from that of a simplex equiangular tight frame."""
     return etf_error(of.centred @ of.centred.T)
 
 
@@ -127,7 +128,7 @@ def nc3(of: Evidence) -> float:
 
 @measure("head")
 def nc4(of: Evidence) -> float:
-    """Share of samples that head and nearest class mean put into different classes."""
+    """Share of samples for which head and nearest class mean give different classes."""
     return of.mismatch if of.level.between.rank > 0 else math.nan
 
 
@@ -148,13 +149,13 @@ def nc3_unsquared(of: Evidence) -> float:
 
 @measure("head", variant=True)
 def nc3_etf(of: Evidence) -> float:
-    """Distance of WMᵀ, normalised, from that of a simplex equiangular tight frame."""
+    """Distance of the normalised WMᵀ from that of a simplex equiangular tight frame."""
     return etf_error(_weight(of) @ of.centred.T)
 
 
 @measure("head", variant=True)
 def nc2_etf_weight(of: Evidence) -> float:
-    """``nc2_etf`` of W in place of M."""
+    """``nc2_etf`` of W instead of M."""
     return etf_error(_weight(of) @ _weight(of).T)
 
 
@@ -180,7 +181,7 @@ def _vci(level: Level, Sw: Tensor) -> float:
     """1 − tr((Sb+Sw)⁺ Sb) / min(d, C−1), without the cancellation of that subtraction.
 
     With Sb = BBᵀ and G = Bᵀ Sw⁻¹ B (r×r), tr((Sb+Sw)⁺ Sb) = r − tr((I+G)⁻¹), and near collapse G is
-    large. A singular Sw is the limit of its null eigenvalues going to 0.
+    large. A singular Sw is treated as the limit of zero eigenvalues.
     """
     limit, rank = min(len(Sw), len(level.between.centred) - 1), level.between.rank
     if not Sw.isfinite().all():  # squares of the features overflow
@@ -192,7 +193,7 @@ def _vci(level: Level, Sw: Tensor) -> float:
         root = torch.linalg.solve_triangular(L, B, upper=False)  # (d, r), G = rootᵀ root
     else:
         eigenvalues, Q = principal_axes(Sw)
-        if eigenvalues[0] <= 0:  # every sample is its class mean
+        if eigenvalues[0] <= 0:  # every sample equals its class mean
             return (limit - rank) / limit
         eigenvalues = eigenvalues.clamp(min=len(Sw) * EPS * float(eigenvalues[0]))
         root = (Q.T @ B) / eigenvalues.sqrt()[:, None]

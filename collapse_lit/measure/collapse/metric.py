@@ -1,4 +1,4 @@
-"""Neural collapse as a torchmetrics metric: features arrive in batches and are not kept."""
+"""Neural collapse as a torchmetrics metric, which reads features in batches and drops them."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -21,28 +21,29 @@ from collapse_lit.measure.collapse.statistics import (
 class NeuralCollapse(Metric):
     """The measures of :func:`collapse_lit.measure.neural_collapse` from a stream of batches.
 
-    Keeps, in float64, the count, mean and variance of each class and the d×d within-class scatter,
-    merged pairwise (Chan, Golub, LeVeque 1979): batches, processes and checkpoints merge without
-    cancellation, and agree with :func:`neural_collapse` on all features at once. A stream cannot
-    know the final means beforehand, so ``nc1`` costs the d×d scatter here. ``nc3``, ``nc4`` and
-    ``directional_cdnv`` need a second look at the features, and are left to that function.
+    The metric keeps count, mean and variance of each class and the d×d within-class scatter in
+    float64. It merges them pairwise (Chan, Golub, LeVeque 1979), so batches, processes and
+    checkpoints merge without cancellation. The result agrees with :func:`neural_collapse` on all
+    features. A stream does not know the final means in advance, so ``nc1`` needs the d×d scatter
+    here. ``nc3``, ``nc4`` and ``directional_cdnv`` need a second pass, so only that function
+    measures them.
 
-    Call ``update`` for each batch and ``compute`` at the end of the epoch. ``forward`` would also
-    measure each batch by itself, which needs samples of all classes in it.
+    Call ``update`` for each batch and ``compute`` at the end of the epoch. ``forward`` also
+    measures each batch alone, which fails if a batch lacks a class.
 
-    As input to ``update`` the metric takes:
+    The inputs of ``update`` are:
 
     - ``features`` (Tensor): floating point of shape (n, d), the input of the last linear layer.
-    - ``labels`` (Tensor): integers of shape (n,), the class of each, in 0..C-1.
+    - ``labels`` (Tensor): integers of shape (n,), the class of each sample, in 0..C-1.
 
-    As output of ``compute`` it returns a dictionary of float64 scalars by the names that
-    :func:`neural_collapse` explains, from ``nc1`` to ``rankme``. Between batches :attr:`counts`,
-    :attr:`means`, :attr:`variances` and :attr:`scatter` tell what has come in so far.
+    ``compute`` returns a dictionary of float64 scalars with the keys of :func:`neural_collapse`,
+    from ``nc1`` to ``rankme``. :attr:`counts`, :attr:`means`, :attr:`variances` and :attr:`scatter`
+    show the statistics so far.
 
     Args:
         num_classes: C, at least 2.
         num_features: d.
-        kwargs: those of ``torchmetrics.Metric``, such as ``process_group``.
+        kwargs: arguments of ``torchmetrics.Metric``, such as ``process_group``.
 
     Example:
         >>> metric = NeuralCollapse(num_classes=2, num_features=2)
@@ -61,21 +62,25 @@ class NeuralCollapse(Metric):
     def __init__(self, num_classes: int, num_features: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if num_classes < 2:
-            raise ValueError(f"neural collapse needs two classes or more, not {num_classes}")
+            raise ValueError(f"neural collapse needs at least two classes, not {num_classes}")
         self.num_classes = num_classes
         self.num_features = num_features
         empty = torch.zeros(num_classes + num_features, num_features + 2, dtype=torch.float64)
-        # One state, since torchmetrics reduces each state by itself and means merge by counts.
+        # One state, because torchmetrics reduces each state separately, and merging means needs
+        # counts.
         self.add_state("moments", empty, dist_reduce_fx=merge_moments, persistent=True)
 
     def update(self, features: Tensor, labels: Tensor) -> None:
         """Add a batch: features (n, d) floating point, labels (n,) integers in 0..C-1.
 
         Raises:
-            ValueError: for NaN or Inf, naming the class, labels out of range, or other shapes.
+            ValueError: NaN or Inf (the message names the class), labels out of range, or wrong
+                shapes.
         """
         if features.shape[-1] != self.num_features:
-            raise ValueError(f"features are {features.shape[-1]} wide, not {self.num_features}")
+            raise ValueError(
+                f"features must have width {self.num_features}, not {features.shape[-1]}"
+            )
         if len(features) == 0:
             return
         classes = class_means(features, labels, self.num_classes, None)
@@ -87,7 +92,7 @@ class NeuralCollapse(Metric):
         """The measures by key, float64 scalars.
 
         Raises:
-            ValueError: if a class has had no samples, naming it.
+            ValueError: a class has no samples; the message names it.
         """
         classes, within = _unpack(self.moments.cpu())
         classes.require_samples()
@@ -100,7 +105,7 @@ class NeuralCollapse(Metric):
 
     @property
     def counts(self) -> Tensor:
-        """(C,) int64, samples of each class so far, in this process."""
+        """(C,) int64, number of samples of each class so far in this process."""
         return _unpack(self.moments)[0].counts
 
     @property
@@ -119,11 +124,11 @@ class NeuralCollapse(Metric):
         return _unpack(self.moments)[1].scatter
 
     def plot(self, val: Any = None, ax: Any = None) -> Any:
-        """Draw one or several results of ``compute``, one line a measure.
+        """Draw one or several results of ``compute``, one line per measure.
 
         Args:
-            val: A result, or a list of results in the order of time; by default what ``compute``
-                gives now.
+            val: A result, or a list of results in order of time; by default the current result of
+                ``compute``.
             ax: Matplotlib's axes to draw on; new ones by default.
 
         Returns:
@@ -134,14 +139,15 @@ class NeuralCollapse(Metric):
     def _apply(
         self, fn: Callable[[Tensor], Tensor], exclude_state: Sequence[str] = ""
     ) -> nn.Module:
-        """Follow a module to its device but not to its dtype: bfloat16 sums measure nothing."""
+        """Move with a module to its device but keep float64, because bfloat16 sums are useless."""
         return super()._apply(lambda t: t.to(fn(t.new_empty(0)).device), exclude_state)
 
 
 def merge_moments(stacked: Tensor) -> Tensor:
     """Merge (R, C + d, d + 2) moments of disjoint samples into one (C + d, d + 2).
 
-    Rows 0..C-1 hold a class each: count, Σ‖e‖², mean; the other d rows, after two zeros, Σ eeᵀ.
+    Each of the rows 0..C-1 holds a class: count, ‖e‖² and mean. The other d rows hold two zeros and
+    Σ eeᵀ.
     """
     merged = stacked[0]
     num_classes = stacked.shape[1] - stacked.shape[2] + 2

@@ -1,4 +1,4 @@
-"""The pass over the residuals that gives every level's measures what they are made from."""
+"""The pass over the residuals, which computes the statistics for the measures of every level."""
 
 import math
 from collections.abc import Sequence
@@ -22,17 +22,17 @@ def second_pass(
     scatter: bool,
     group: Group,
 ) -> list[Evidence]:
-    """Sums over the residuals around the class means, and what they say of each level.
+    """Sum over the residuals around the class means, and return the evidence of each level.
 
     Args:
         features: (n_local, d).
-        labels: (n_local,), of the summed classes.
+        labels: (n_local,) labels of the summed classes.
         classes: counts and means of the summed classes.
-        levels: The last one holds the summed classes themselves: its directions span those of the
-            others, and residuals are projected once.
-        head_level: The level that the head is of.
+        levels: The levels; the last one holds the summed classes themselves. Its directions span
+            those of the other levels, so residuals are projected once.
+        head_level: The level whose classes the head predicts.
         head: The last linear layer, or None.
-        scatter: Also the d×d within-class scatter.
+        scatter: Whether to compute the d×d within-class scatter.
         group: Process group whose ranks hold the samples.
     """
     device = float64_device(features)
@@ -68,7 +68,7 @@ def second_pass(
 
 
 def _along(turn: Tensor | None, rank: int) -> Sum:
-    """Σ‖V e‖², which is N tr(S Sb⁺), with V a level's whitening; ``turn`` leads there."""
+    """Σ‖V e‖² = N tr(S Sb⁺), with V a level's whitening, which ``turn`` applies."""
     return lambda y, projected: _turned(projected[:rank], turn).square().sum()
 
 
@@ -97,7 +97,7 @@ def _mismatch(
     rank: int,
     device: torch.device,
 ) -> Sum:
-    """How many samples head and nearest class mean put into different classes."""
+    """The number of samples for which head and nearest class mean give different classes."""
     nearest, chosen = level.nearest_mean(classes, device), head.on(classes, device)
 
     def sum_of(y: Tensor, projected: Tensor) -> Tensor:

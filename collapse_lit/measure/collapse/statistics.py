@@ -1,8 +1,8 @@
-"""Statistics of features by class, in float64 and in two passes: means, then residuals around them.
+"""Class statistics of features in float64 and two passes: means, then residuals around them.
 
-A one-pass Σhhᵀ − n mu muᵀ loses every digit near collapse; centred residuals lose none. Across
-ranks only sums travel, never features: counts and sums first, then sums over centred residuals.
-Every decision to raise is taken on reduced numbers, so all ranks raise together or none does.
+A one-pass Σhhᵀ − n mu muᵀ loses all digits near collapse; centred residuals lose none. Ranks
+exchange only sums: first counts and sums, then sums over centred residuals. Errors depend on
+reduced numbers only, so either all ranks raise or none does.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from collapse_lit.measure.distributed import Group, max_over_ranks, rank_and_size, sum_over_ranks
 
-# Rows are converted to float64 in blocks of about this many numbers, so that the features never
-# exist twice: small enough for a CPU's cache, large enough that the calls cost nothing.
+# Rows are converted to float64 in blocks of about this many numbers, so that the features are never
+# copied as a whole. A block fits a CPU's cache and is large enough to hide the cost of calls.
 CPU_BLOCK = 2**19  # for each thread, of up to 8
 GPU_BLOCK = 2**24
 
@@ -24,7 +24,7 @@ Sum = Callable[[Tensor, Tensor], Tensor]
 
 @dataclass(frozen=True)
 class ClassMeans:
-    """Samples and mean of each of K classes, the same on every rank; on the CPU.
+    """Number of samples and mean of each of K classes, the same on every rank, on the CPU.
 
     Attributes:
         counts: (K,) int64.
@@ -40,7 +40,7 @@ class ClassMeans:
         return self.counts.double() / self.counts.sum()
 
     def require_samples(self, what: str = "class") -> None:
-        """Raise ValueError for classes without samples, naming them."""
+        """Raise a ValueError that names the classes without samples."""
         empty = (self.counts == 0).nonzero().flatten().tolist()
         if empty:
             raise ValueError(f"no samples of {what} {', '.join(map(str, empty))}")
@@ -48,12 +48,12 @@ class ClassMeans:
 
 @dataclass(frozen=True)
 class WithinClass:
-    """What the residuals e = h − mu of all samples add up to, the same on every rank.
+    """Sums over the residuals e = h − mu of all samples, the same on every rank.
 
     Attributes:
         variances: (K,) float64, v_k = mean of ‖e‖² over class k; nan without samples. On the CPU.
-        sums: The caller's own sums by name, float64. On the CPU.
-        scatter: (d, d) float64, Sw = (1/N) Σ eeᵀ, or (0, 0) where not asked for. On the features'
+        sums: The caller's sums by name, float64. On the CPU.
+        scatter: (d, d) float64, Sw = (1/N) Σ eeᵀ, or (0, 0) if not requested. On the features'
             device.
     """
 
@@ -63,14 +63,14 @@ class WithinClass:
 
 
 def count_classes(labels: Tensor, group: Group) -> int:
-    """One more than the largest label of all ranks; labels of no kind that could be one count 0."""
+    """The largest label of all ranks plus one; invalid labels count as 0."""
     fits = labels.numel() > 0 and not labels.is_floating_point()
     largest = torch.tensor([int(labels.max()) if fits else -1], device=labels.device)
     return int(max_over_ranks(largest, group)) + 1
 
 
 def class_means(features: Tensor, labels: Tensor, num_classes: int, group: Group) -> ClassMeans:
-    """First pass: how many samples each class has, and their mean.
+    """First pass: the number of samples of each class, and their mean.
 
     Args:
         features: (n_local, d) floating point, this rank's shard.
@@ -79,8 +79,8 @@ def class_means(features: Tensor, labels: Tensor, num_classes: int, group: Group
         group: process group whose ranks hold the samples; ``None`` for a single process.
 
     Raises:
-        ValueError: On all ranks alike: for shapes or dtypes that do not fit, labels out of range,
-            and NaN or Inf in the features, naming the classes.
+        ValueError: On all ranks: shapes or dtypes do not fit, labels are out of range, or features
+            hold NaN or Inf. The message names the classes.
     """
     features, labels = _ready(features, labels)
     _check_shards(features, labels, num_classes, group)
@@ -111,12 +111,12 @@ def within_class(
     Args:
         features: (n_local, d), as for :func:`class_means`.
         labels: (n_local,).
-        classes: what :func:`class_means` gave for the same samples.
+        classes: the result of :func:`class_means` for the same samples.
         group: the same process group.
-        directions: (p, d) float64 to project the residuals on, for the sums.
-        sums: Functions of a block's labels (n,) and projected residuals (p, n) that give float64
-            sums over its samples, each of a shape of its own.
-        scatter: Also the d×d within-class scatter, for one more GEMM over the features.
+        directions: (p, d) float64 directions on which residuals are projected for the sums.
+        sums: Functions of a block's labels (n,) and projected residuals (p, n). Each returns
+            float64 sums over the block's samples, of any shape.
+        scatter: Whether to compute the d×d within-class scatter, at the cost of one more GEMM.
     """
     features, labels = _ready(features, labels)
     means = classes.means.to(features.device)
@@ -127,9 +127,9 @@ def within_class(
     if directions is None:
         directions = means.new_zeros(0, features.shape[1])
     p = len(directions)
-    # MKL's narrow float64 GEMM is a fifth faster where p is a multiple of 8.
+    # MKL's narrow float64 GEMM is a fifth faster if p is a multiple of 8.
     directions = nn.functional.pad(directions.to(means.device), (0, 0, 0, -p % 8))
-    # A block of no samples has the shape of the sums: ranks without samples reduce them too.
+    # An empty block gives the shape of the sums, because ranks without samples also reduce them.
     nothing = means.new_zeros(p, 0)
     summed = {name: sum_of(labels[:0], nothing) for name, sum_of in wanted.items()}
     own_means = _buffer(features)
@@ -158,12 +158,12 @@ def within_class(
 
 
 def float64_device(features: Tensor) -> torch.device:
-    """Where to measure: on the features' own device, or on the CPU where that has no float64."""
+    """The device for measuring: that of the features, or the CPU if that has no float64."""
     return torch.device("cpu") if features.device.type == "mps" else features.device
 
 
 def _ready(features: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Both on the device to measure on, labels as an index."""
+    """Move both to the device for measuring, and convert labels to an index."""
     device = float64_device(features)
     labels = labels if labels.is_floating_point() else labels.long()
     return features.to(device), labels.to(device)
@@ -177,7 +177,7 @@ def _blocks(features: Tensor, labels: Tensor) -> Iterator[tuple[Tensor, Tensor]]
 
 
 def _buffer(features: Tensor) -> Tensor:
-    """Memory for one block of rows: allocating each anew would cost more than the arithmetic."""
+    """Memory for one block of rows; allocating each block would cost more than the arithmetic."""
     on_cpu = features.device.type == "cpu"
     numbers = CPU_BLOCK * min(torch.get_num_threads(), 8) if on_cpu else GPU_BLOCK
     rows = min(len(features), numbers // max(1, features.shape[1]))
@@ -200,24 +200,24 @@ def _check_shards(features: Tensor, labels: Tensor, num_classes: int, group: Gro
     unfit, widths, outsiders = sum_over_ranks(shards, group).cpu().unbind(dim=1)
     if unfit.any():
         raise ValueError(
-            "features must be (N, d) floating point and labels (N,) integers; here they are "
+            "features must be (N, d) floating point and labels (N,) integers; they are "
             f"{tuple(features.shape)} {features.dtype} and {tuple(labels.shape)} {labels.dtype}"
             + ("" if size == 1 else f"; wrong on ranks {unfit.nonzero().flatten().tolist()}")
         )
     if (widths != widths[0]).any():
-        raise ValueError(f"features differ in width between ranks: {widths.tolist()}")
+        raise ValueError(f"the width of the features differs between ranks: {widths.tolist()}")
     if outsiders.any():
         raise ValueError(f"{int(outsiders.sum())} labels lie outside 0..{num_classes - 1}")
 
 
 def _raise_not_finite(features: Tensor, labels: Tensor, counts: Tensor, group: Group) -> None:
-    """Say which classes hold NaN or Inf, and in how many samples."""
+    """Raise an error that names the classes with NaN or Inf, and the number of samples."""
     bad = torch.zeros(len(counts), dtype=torch.int64, device=features.device)
     for h, y in _blocks(features, labels):
         bad.index_add_(0, y, (~h.isfinite().all(dim=1)).long())
     bad = sum_over_ranks(bad, group).cpu()
     if not bad.any():
-        raise ValueError("features are too large: their sums overflow float64")
+        raise ValueError("the features are too large: their sums overflow float64; scale them down")
     found = [
         f"class {k} in {int(bad[k])} of {int(counts[k])} samples"
         for k in bad.nonzero().flatten().tolist()

@@ -1,4 +1,4 @@
-"""Recovery: fine classes inside coarse ones, found without a fine label, and scored with them."""
+"""Recovery: find fine classes inside coarse classes without fine labels, and score the result."""
 
 from collapse_lit.measure.recovery.all_classes import recover
 from collapse_lit.measure.recovery.clusterers import register_clusterer

@@ -1,4 +1,4 @@
-"""Recover hidden fine classes: clusters inside each coarse class, found without fine labels."""
+"""Recover hidden fine classes by clusters inside each coarse class, without fine labels."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -45,21 +45,22 @@ def recover(
 ) -> Recovery:
     """Find the clusters inside each coarse class; see ``docs/recovery.md`` for the method.
 
-    With a group, every rank passes its own samples and gets their clusters. Scatter matrices are
-    summed. Each coarse class is clustered on one rank, and only that rank gets the coordinates of
-    its samples. The result depends on ``seed`` and ``index``, not on how samples lie on ranks.
+    With a group, every rank passes its own samples and gets their clusters. Ranks sum scatter
+    matrices. One rank clusters each coarse class, and only that rank gets the coordinates of its
+    samples. The result depends on ``seed`` and ``index``, not on the distribution of samples over
+    ranks.
 
     Args:
-        features: (n_local, d) floating point, CPU or CUDA, any scale and offset.
+        features: (n_local, d) floating point, on CPU or CUDA, of any scale and offset.
         coarse: (n_local,) int64 coarse labels.
-        k: clusters in every coarse class, or a sequence with one number each, or ``"auto"`` to
-            estimate each; then 1 (no sub-structure) is a possible answer and 8 the largest. None
-            in a sequence estimates the number of that class.
+        k: number of clusters in every coarse class, a sequence with one number per class, or
+            ``"auto"`` to estimate each number, from 1 (no sub-structure) to 8. None in a sequence
+            estimates the number of that class.
         num_coarse: number of coarse classes C, by default the largest label plus one.
         seed: seed of all random starts and halves.
-        index: (n_local,) int64 global sample ids, by default the position, ranks in order.
+        index: (n_local,) int64 global sample ids, by default the positions, with ranks in order.
         group: process group whose ranks hold the samples; ``None`` for a single process.
-        space: a space and clusterer to force for all classes, such as ``"raw/kmeans"`` (plain Faiss
+        space: one space and clusterer for all classes, such as ``"raw/kmeans"`` (plain Faiss
             k-means) or ``"white16/gmm"``; None or ``"auto"`` for the label-free choice.
 
     Returns:
@@ -67,11 +68,12 @@ def recover(
 
     Raises:
         ValueError: shapes disagree, a label is out of range, features are not finite, a sample id
-            occurs twice, a coarse class has no sample or fewer than k; the message names the class.
-            Or no such space is registered, or k is to be estimated in one that is not whitened.
+            occurs twice, or a coarse class has no samples or fewer than k; the message names the
+            class. Also raised if the space is not registered, or if k must be estimated in a space
+            that is not whitened.
         ImportError: Faiss is not installed.
     """
-    load_faiss()  # the first thing to fail, and on all ranks, where it is missing
+    load_faiss()  # fails first and on all ranks if Faiss is missing
     if features.dtype not in (torch.float32, torch.float64):
         features = features.float()
     coarse = as_labels(coarse, "coarse labels").to(features.device)
@@ -95,7 +97,7 @@ def recover(
 def _count_samples(
     features: Tensor, coarse: Tensor, num_coarse: int | None, group: Group
 ) -> list[int]:
-    """Samples per coarse class over all ranks, or one error, the same on every rank."""
+    """Samples per coarse class over all ranks; any error is raised on every rank."""
     if features.ndim != 2 or coarse.shape != features.shape[:1]:
         raise ValueError(
             f"features {tuple(features.shape)} must be (N, d) and coarse {tuple(coarse.shape)} (N,)"
@@ -103,7 +105,7 @@ def _count_samples(
     largest = int(max_over_ranks(coarse.max() if len(coarse) else coarse.new_tensor(-1), group))
     num_coarse = largest + 1 if num_coarse is None else num_coarse
     inside = (coarse >= 0) & (coarse < num_coarse)
-    finite = features.sum(dim=1).isfinite()  # one pass; a sum may also overflow, so look again
+    finite = features.sum(dim=1).isfinite()  # fast; a sum may also overflow, so check again
     finite[~finite] = features[~finite].isfinite().all(dim=1)
     totals = torch.zeros(2, num_coarse + 1, dtype=torch.int64, device=coarse.device)
     totals[0] = torch.bincount(coarse.where(inside, num_coarse), minlength=num_coarse + 1)
@@ -126,7 +128,7 @@ def _count_samples(
 def clusters_per_class(
     k: int | Sequence[int | None] | str, counts: Sequence[int]
 ) -> list[int | None]:
-    """The number of clusters of each coarse class; None where it is to be estimated."""
+    """The number of clusters of each coarse class; None to estimate it."""
     if isinstance(k, str):
         if k != "auto":
             raise ValueError(f"k must be a number, one number per coarse class, or 'auto': {k!r}")
@@ -142,7 +144,7 @@ def clusters_per_class(
         raise ValueError(f"k has {len(numbers)} numbers for {len(counts)} coarse classes")
     for c, (number, count) in enumerate(zip(numbers, counts, strict=True)):
         if number is not None and not 1 <= number <= count:
-            raise ValueError(f"coarse class {c}: cannot make {number} clusters of {count} samples")
+            raise ValueError(f"coarse class {c}: {count} samples are too few for {number} clusters")
     return numbers
 
 
@@ -155,7 +157,7 @@ class Gathered:
         coarse: (n,) int64.
         points: (n, Σ r) float32, the coordinates in each space, side by side.
         widths: number of coordinates in each space.
-        one_way: (C,) bool, classes that the unit- spaces are offered to; None for all.
+        one_way: (C,) bool, classes for which unit- spaces are candidates; None for all.
     """
 
     index: Tensor
@@ -165,7 +167,7 @@ class Gathered:
     one_way: Tensor | None
 
     def of_class(self, c: int, seed: int) -> ClassPoints:
-        """The samples of one coarse class, in each space as it is clustered there."""
+        """The samples of one coarse class in each space, as clustered there."""
         rows = torch.where(self.coarse == c)[0]
         parts = self.points[rows].split(list(self.widths.values()), dim=1)
         points = {
@@ -184,7 +186,7 @@ def _gather(
     spaces: Sequence[Space],
     group: Group,
 ) -> Gathered:
-    """Coordinates, labels and ids of the samples of all ranks, on the owners of their classes.
+    """Gather coordinates, labels and ids on the ranks that cluster the samples' classes.
 
     Args:
         features: (n_local, d).
@@ -195,7 +197,7 @@ def _gather(
         group: process group whose ranks hold the samples.
 
     Raises:
-        ValueError: a sample id occurs twice; on every rank.
+        ValueError: a sample id occurs twice; raised on every rank.
     """
     ids = concat_over_ranks(index, group).sort().values
     if (ids[1:] == ids[:-1]).any():
@@ -216,7 +218,7 @@ def _gather(
 
 
 def _global_index(n_local: int, group: Group, like: Tensor) -> Tensor:
-    """Sample ids 0..N-1, the ranks' samples one after the other."""
+    """Sample ids 0..N-1, with ranks in order."""
     rank, size = rank_and_size(group)
     lengths = torch.zeros(size, dtype=torch.int64, device=like.device)
     lengths[rank] = n_local

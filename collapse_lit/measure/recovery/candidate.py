@@ -1,4 +1,4 @@
-"""One candidate for a coarse class: the best clusters in one space, and how far halves agree."""
+"""One candidate for a coarse class: the best clusters in one space, and the agreement of halves."""
 
 from dataclasses import dataclass
 
@@ -22,18 +22,18 @@ class Candidate:
     points: FloatArray  # (n, r)
     k: int
     ids: IdArray  # (n,)
-    start: Start  # of the optimum that was taken
-    separation: float  # -inf with a cluster that is nearly empty; nan where not whitened
-    own: float  # the same with the clusters' own shares in place of equal ones
-    other: Found | None = None  # the optimum that was not taken
+    start: Start  # start of the chosen optimum
+    separation: float  # -inf if a cluster is nearly empty; nan if not whitened
+    own: float  # separation with the clusters' actual shares instead of equal shares
+    other: Found | None = None  # the optimum that was not chosen
 
 
 @dataclass(frozen=True)
 class Halves:
-    """The same procedure on two random halves, each extended to all samples."""
+    """The result of the same procedure on two random halves, each extended to all samples."""
 
     rows: tuple[IdArray, IdArray]  # the samples of each, in random order
-    posteriors: tuple[FloatArray, FloatArray]  # (n, k) each, numbered alike
+    posteriors: tuple[FloatArray, FloatArray]  # (n, k) each, with the same numbering
     stability: float
 
 
@@ -45,7 +45,7 @@ def candidate_of(
     device: torch.device | None,
     start: Start | None = None,
 ) -> Candidate:
-    """The ``k`` clusters of ``points`` (n, r) from one start or the best."""
+    """The ``k`` clusters of ``points`` (n, r) from one start, or from the best start."""
     found = _optimum(points, k, space, seed, device, start)
     separated, own = float("nan"), float("nan")
     if space.coordinates.white:
@@ -62,7 +62,7 @@ def _optimum(
     device: torch.device | None,
     start: Start | None = None,
 ) -> Found:
-    """k-means clusters (n,): by the search where points are whitened, by restarts elsewhere."""
+    """k-means clusters (n,): by the search for whitened points, else by restarts."""
     if k == 1:
         return Found(np.zeros(len(points), dtype=np.int64), Start.ANY)
     if not space.coordinates.white:
@@ -74,16 +74,16 @@ def _optimum(
 
 
 def posterior_of(candidate: Candidate, points: FloatArray, ids: IdArray, seed: int) -> FloatArray:
-    """(n, k) at all points: clusters ``ids`` of some ``points``, refined by the clusterer."""
+    """Posteriors (n, k) at all points, from the clusters ``ids`` (n,) of some ``points``."""
     clusterer = candidate.space.clusterer
     return posteriors(clusterer, points, ids, candidate.k, candidate.points, seed)
 
 
 def cluster_halves(candidate: Candidate, seed: int, device: torch.device | None) -> Halves:
-    """Cluster two disjoint halves of the samples (all of them twice where there are too few).
+    """Cluster two disjoint halves of the samples (or all samples twice if there are too few).
 
-    Both take the optimum from the start that was taken on all samples. Left to choose, a half
-    sometimes takes the other of two optima that are separated nearly alike, though it has both.
+    Both halves use the start chosen on all samples. Otherwise a half sometimes chooses the other of
+    two optima with nearly equal separation.
     """
     n, k = len(candidate.points), candidate.k
     if k == 1:
@@ -101,12 +101,12 @@ def cluster_halves(candidate: Candidate, seed: int, device: torch.device | None)
 
 
 def aligned(posterior: FloatArray, ids: IdArray) -> FloatArray:
-    """The posterior (n, k) with its columns permuted to agree best with ``ids`` (n,)."""
+    """Permute the columns of the posterior (n, k) to agree best with ``ids`` (n,)."""
     return posterior[:, alike(posterior.argmax(axis=1), ids, posterior.shape[1])]
 
 
 def alike(ids: IdArray, others: IdArray, k: int) -> IdArray:
-    """(k,) for each cluster of ``others`` (n,), the one of ``ids`` (n,) that agrees with it."""
+    """(k,) for each cluster of ``others`` (n,), the matching cluster of ``ids`` (n,)."""
     counts = np.bincount(others * k + ids, minlength=k * k).reshape(k, k)
     return np.asarray(linear_sum_assignment(counts, maximize=True)[1])
 
@@ -114,6 +114,6 @@ def alike(ids: IdArray, others: IdArray, k: int) -> IdArray:
 def _posterior_of_half(
     candidate: Candidate, half: FloatArray, seed: int, device: torch.device | None
 ) -> FloatArray:
-    """(n, k) at all points: the clusters of a half (m, r) of them."""
+    """Posteriors (n, k) at all points, from the clusters of a half (m, r)."""
     ids = _optimum(half, candidate.k, candidate.space, seed, device, candidate.start).ids
     return posterior_of(candidate, half, ids, seed)

@@ -1,4 +1,4 @@
-"""Which space and which number of clusters a coarse class is clustered in, without a fine label."""
+"""Choose the space and the number of clusters of a coarse class without fine labels."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -18,16 +18,16 @@ from collapse_lit.measure.recovery.lopsided import lopsided_split
 from collapse_lit.measure.recovery.spaces import Space
 from collapse_lit.measure.recovery.valley import VALLEY, Valleys, valleys
 
-MOST_CLUSTERS = 8  # that k="auto" considers
-GAUSSIAN = -0.186  # ½ ln(π / (π − 2)) − ln 2: separation of a Gaussian cut in two at its mean
-REPRODUCIBLE = 0.5  # stability below which clusters are not believed
-NEARLY = 0.02  # difference in stability that decides nothing
-MOST_UNEQUAL = 3  # clusters that k="auto" looks for where shares are not equal
+MOST_CLUSTERS = 8  # largest number of clusters for k="auto"
+GAUSSIAN = -0.186  # ½ ln(π / (π − 2)) − ln 2: separation of a Gaussian cut at its mean
+REPRODUCIBLE = 0.5  # clusters with a lower stability are rejected
+NEARLY = 0.02  # smaller differences in stability are ignored
+MOST_UNEQUAL = 3  # largest number of unequal clusters for k="auto"
 
 
 @dataclass(frozen=True, eq=False)
 class Choice:
-    """Clusters, those of two halves, and the valleys around them in the halves' numbering."""
+    """Clusters, the clusters of two halves, and their valleys in the halves' numbering."""
 
     candidate: Candidate
     halves: Halves
@@ -35,7 +35,7 @@ class Choice:
 
     @property
     def distinct(self) -> bool:
-        """Whether a valley lies around each cluster, and the halves agree on them."""
+        """Whether a valley lies around each cluster, and the halves agree."""
         believed = self.halves.stability >= REPRODUCIBLE
         return self.candidate.k > 1 and believed and float(self.valleys.p.max()) <= VALLEY
 
@@ -45,9 +45,9 @@ class Chooser:
     """Chooses between clusters of one coarse class.
 
     Attributes:
-        spaces: the points (n, r) in each space on offer.
-        seed: of all random starts and halves.
-        device: where Faiss works.
+        spaces: the points (n, r) in each candidate space.
+        seed: seed of all random starts and halves.
+        device: Faiss's device.
     """
 
     spaces: Mapping[Space, FloatArray]
@@ -55,12 +55,12 @@ class Chooser:
     device: torch.device | None
 
     def given(self, k: int) -> Choice:
-        """``k`` clusters in the best space; unequal ones where only these have a valley.
+        """``k`` clusters in the best space; unequal clusters if only these have valleys.
 
-        The best space has the largest product of stability and separation beyond that of an
-        unstructured Gaussian. Separation alone can be high by chance, stability alone for a cut
-        that any Gaussian has along its longest axis. The halves, which cost as much as the search
-        itself, are left out where even full stability could not win.
+        The best space has the largest stability × (separation − separation of an unstructured
+        Gaussian). Separation alone can be high by chance. Stability alone is high for a cut along
+        the longest axis of any Gaussian. Halves cost as much as the search, so they are skipped if
+        even full stability could not win.
         """
         candidates = self._candidates(k)
         by_separation = sorted(candidates, key=lambda c: -round(c.separation, 4))
@@ -78,10 +78,11 @@ class Chooser:
         return max(unequal, key=lambda choice: choice.candidate.own, default=chosen)
 
     def estimated(self) -> Choice:
-        """The number of clusters on which halves agree best; of nearly equal ones the best fit.
+        """The number of clusters with the best agreement of halves; among near ties, the best fit.
 
-        Real classes are no Gaussians, and separation alone would split them without end. A number
-        needs reproducible clusters and a valley of density around each.
+        Real classes are not Gaussian, so separation alone would split them endlessly. A number of
+        clusters is accepted if the clusters are reproducible and a valley of density lies around
+        each.
         """
         n = len(self._plain)
         numbers = range(2, min(MOST_CLUSTERS, n) + 1)
@@ -106,7 +107,7 @@ class Chooser:
         ]
 
     def _unequal(self, candidates: Iterable[Candidate]) -> Iterable[Candidate]:
-        """Clusters by the starts that were not taken, judged by their own shares."""
+        """Clusters from the starts that were not chosen, scored with their actual shares."""
         for candidate in candidates:
             others = [candidate.other]
             if candidate.k == 2 and candidate.space.coordinates.white:
@@ -118,7 +119,7 @@ class Chooser:
                     yield replace(other, separation=own, own=own)
 
     def _believed(self, candidates: Iterable[Candidate]) -> list[Choice]:
-        """Those that are distinct. The halves are left out where all samples show no valley."""
+        """The distinct candidates. Halves are skipped if all samples show no valley."""
         n = len(self._plain)
         order = np.random.default_rng(self.seed).permutation(n)
         parts = (order[: n // 2], order[n // 2 :])
@@ -139,7 +140,7 @@ class Chooser:
 
     @property
     def plainest(self) -> tuple[Space, FloatArray]:
-        """A space on offer that scales no sample: unit length bends straight lines."""
+        """A candidate space without scaling to unit length, which bends straight lines."""
         return min(self.spaces.items(), key=lambda item: item[0].unit)
 
     @property
@@ -148,7 +149,7 @@ class Chooser:
 
 
 def choice_score(separation: float, stability: float) -> float:
-    """What is chosen by: separation beyond that of an unstructured Gaussian, times stability."""
+    """The score of the choice: stability × (separation − that of an unstructured Gaussian)."""
     return max(separation - GAUSSIAN, 0) * stability
 
 

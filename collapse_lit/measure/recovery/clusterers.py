@@ -1,7 +1,7 @@
-"""Clusterers, which refine the clusters that were found to start from; each is one function.
+"""Clusterers refine given clusters; each clusterer is one function.
 
-* ``kmeans``: keeps them, with the posteriors of equal spherical Gaussians around their means.
-* ``gmm``: a Gaussian mixture between free and common covariances.
+* ``kmeans``: keeps the clusters, with posteriors of equal spherical Gaussians around their means.
+* ``gmm``: a Gaussian mixture with covariances between free and common.
 
 :func:`register_clusterer` adds another.
 """
@@ -23,11 +23,11 @@ CLUSTERERS: Registry[Clusterer] = Registry("clusterer", "[a-z][a-z0-9_]*")
 def register_clusterer(name: str) -> Callable[[Clusterer], Clusterer]:
     """Decorator that makes a function the clusterer ``name``.
 
-    The function takes ``points`` (n, r) float32 of one coarse class, ``start`` (n,) clusters of
-    them in 0..k-1, ``k``, ``everywhere`` (m, r) and a ``seed``. It returns the posterior
-    probabilities (m, k) of ``everywhere``: one row a sample, one column a cluster. It may start
-    from ``start`` or not. It is called with all samples of a class and with each half of them,
-    for several classes at a time in threads.
+    The function takes ``points`` (n, r) float32 of one coarse class, their clusters ``start`` (n,)
+    in 0..k-1, ``k``, ``everywhere`` (m, r) and a ``seed``. It returns the posterior probabilities
+    (m, k) of ``everywhere``: one row per sample, one column per cluster. It may ignore ``start``.
+    It is called with all samples of a class and with each half, and in threads for several classes
+    at a time.
 
     Args:
         name: Lower-case letters, digits and underscores; ``recover(space="white32/NAME")`` uses it.
@@ -60,7 +60,7 @@ def nearest_mean(
     shares = np.bincount(start, minlength=k) / len(start)
     total = np.einsum("nr,nr->", points, points, dtype=np.float64) / len(points)
     within = (total - shares @ np.square(means).sum(axis=1)) / points.shape[1]
-    squared = np.square(means).sum(axis=1) - 2 * everywhere @ means.T  # but for ‖x‖²
+    squared = np.square(means).sum(axis=1) - 2 * everywhere @ means.T  # without the constant ‖x‖²
     logits = torch.from_numpy(-squared / (2 * max(within, 1e-12)))
     return logits.softmax(dim=1).numpy()
 
@@ -79,12 +79,12 @@ def posteriors(
     """(m, k) posteriors of ``everywhere`` by the clusterer ``name``.
 
     Raises:
-        ValueError: The clusterer returns something else.
+        ValueError: The clusterer returns anything else.
     """
     found = np.asarray(CLUSTERERS[name](points, start, k, everywhere, seed))
     if found.shape != (len(everywhere), k) or not np.isfinite(found).all():
         raise ValueError(
-            f"clusterer {name!r} returned an array of shape {found.shape}; finite posteriors of "
-            f"shape {(len(everywhere), k)} would be right"
+            f"clusterer {name!r} returned an array of shape {found.shape}; it must return finite "
+            f"posteriors of shape {(len(everywhere), k)}"
         )
     return found

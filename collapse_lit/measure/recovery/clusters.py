@@ -1,4 +1,4 @@
-"""What recovery gives: the clusters of each coarse class, and of all classes together."""
+"""The result of recovery: the clusters of each coarse class and of all classes together."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,32 +12,33 @@ from collapse_lit.measure.recovery.choice import REPRODUCIBLE
 from collapse_lit.measure.recovery.spaces import Space
 from collapse_lit.measure.recovery.valley import VALLEY
 
-LOPSIDED = 0.2  # a cluster with less than this share of an even split is worth a warning
+LOPSIDED = 0.2  # clusters below this share of an equal split cause a warning
 
 
 @dataclass(frozen=True, eq=False)
 class ClassClusters:
-    """The clusters inside one coarse class, of its n samples on all ranks; no fine label was used.
+    """The clusters inside one coarse class of n samples on all ranks, found without fine labels.
 
     Attributes:
         coarse: number of the coarse class.
-        index: (n,) int64 sample ids, ascending; the order of all that follows.
+        index: (n,) int64 sample ids, ascending; all other tensors use this order.
         ids: (n,) int64 clusters in 0..k-1, numbered by their first sample.
-        confidence: (n,) float32 in [0, 1], probability of the sample's cluster, averaged over
-            the clusterings of all samples and of either half.
-        margin: (n,) float32 in [-1, 1], ``confidence`` less that of the runner-up.
-        xy: (n, 2) float32, the axes that separate the clusters best.
-        space: the space and clusterer chosen, with the rank that it has in this class.
+        confidence: (n,) float32 in [0, 1], probability of the sample's cluster, averaged over the
+            clusterings of all samples and of both halves.
+        margin: (n,) float32 in [-1, 1], ``confidence`` minus the probability of the second-best
+            cluster.
+        xy: (n, 2) float32 coordinates along the axes that separate the clusters best.
+        space: the chosen space and clusterer, with the rank in this class.
         k: number of clusters.
-        separation: nats per sample by which the clusters describe the class better than one
-            Gaussian does (``clustering.separation``): what chose the space. At or below 0 there is
-            no sub-structure to speak of. NaN in a space that is not whitened.
-        stability: agreement (adjusted Rand index) of clusterings from two random halves, in
-            [0, 1]; 1 for k = 1.
-        silhouette: mean silhouette in the plane of ``xy``, in [-1, 1]; an unstructured Gaussian
-            cut in two has about 0.5, a class with k = 1 has 0.
-        valleys: (k,) p-value of each cluster: whether a valley of density cuts it off from the
-            others (:mod:`~collapse_lit.measure.recovery.valley`); 1 for k = 1.
+        separation: gain in nats per sample of the clusters over one Gaussian
+            (``clustering.separation``), used to choose the space. At or below 0 there is no
+            sub-structure. NaN in a space that is not whitened.
+        stability: agreement (adjusted Rand index) of the clusterings of two random halves, in [0,
+            1]; 1 for k = 1.
+        silhouette: mean silhouette in the plane of ``xy``, in [-1, 1]; about 0.5 for an
+            unstructured Gaussian cut in two, 0 for k = 1.
+        valleys: (k,) p-value of the test for a valley of density around each cluster
+            (:mod:`~collapse_lit.measure.recovery.valley`); 1 for k = 1.
     """
 
     coarse: int
@@ -55,7 +56,7 @@ class ClassClusters:
 
     @property
     def distinct(self) -> bool:
-        """Whether there are two reproducible clusters or more, and a valley around each."""
+        """Whether there are at least two reproducible clusters with a valley around each."""
         return self.k > 1 and self.stability >= REPRODUCIBLE and max(self.valleys) <= VALLEY
 
     def __len__(self) -> int:
@@ -63,12 +64,12 @@ class ClassClusters:
 
     @property
     def sizes(self) -> list[int]:
-        """Samples of each of the k clusters."""
+        """Number of samples of each of the k clusters."""
         return torch.bincount(self.ids, minlength=self.k).tolist()
 
     @property
     def lopsided(self) -> str:
-        """``empty`` or ``very small`` where one of the clusters is; else an empty string."""
+        """``empty`` or ``very small`` if one of the clusters is, else an empty string."""
         smallest = min(self.sizes)
         if smallest >= LOPSIDED * len(self) / self.k:
             return ""
@@ -77,15 +78,15 @@ class ClassClusters:
 
 @dataclass(frozen=True, eq=False)
 class Recovery:
-    """The clusters found, what they were found in, and how sure; no fine label was used.
+    """The clusters found, their spaces and scores; no fine labels were used.
 
-    ``classes`` are the same on every rank. Per-sample tensors hold this rank's own samples, in the
-    order in which they were passed to ``recover``, on the device of their features.
+    ``classes`` are the same on every rank. Per-sample tensors hold this rank's samples, in the
+    order passed to ``recover``, on the device of the features.
 
     Attributes:
         classes: the clusters of each of the C coarse classes, in order.
-        ids: (n_local,) int64 cluster ids in 0..K-1, unique over coarse classes; the clusters of a
-            coarse class are contiguous, coarse classes in order.
+        ids: (n_local,) int64 cluster ids in 0..K-1, unique over coarse classes. The clusters of a
+            coarse class are contiguous, in the order of coarse classes.
         confidence: (n_local,) float32 in [0, 1]; see :class:`ClassClusters`.
         margin: (n_local,) float32 in [-1, 1].
         xy: (n_local, 2) float32, each sample in the plane of its own class.
@@ -99,7 +100,7 @@ class Recovery:
 
     @classmethod
     def of(cls, classes: Sequence[ClassClusters], index: Tensor) -> "Recovery":
-        """What a rank gives that holds the samples ``index`` (n_local,), on their device."""
+        """The recovery on a rank that holds the samples ``index`` (n_local,), on their device."""
         everyone = torch.cat([found.index for found in classes])  # (N,), class by class
         order = everyone.argsort()
         place = order[torch.searchsorted(everyone[order], index.cpu())]  # (n_local,)
@@ -173,12 +174,12 @@ class Recovery:
 
     @property
     def distinct(self) -> float:
-        """Share of the coarse classes whose clusters are all cut off by a valley of density."""
+        """Share of coarse classes with a valley of density around every cluster."""
         return float(np.mean([found.distinct for found in self.classes]))
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """A sentence for each coarse class that has an empty or a very small cluster."""
+        """A sentence for each coarse class with an empty or very small cluster."""
         return tuple(
             f"coarse class {found.coarse}: clusters of {found.sizes} samples; one is "
             f"{found.lopsided}"
@@ -188,5 +189,5 @@ class Recovery:
 
 
 def _first_clusters(classes: Sequence[ClassClusters]) -> tuple[int, ...]:
-    """(C,) how many clusters the classes before each one have."""
+    """(C,) total number of clusters of the preceding classes."""
     return tuple(np.cumsum([0, *(found.k for found in classes)])[:-1].tolist())

@@ -1,4 +1,4 @@
-"""Which epoch of a run to trust, decided without a fine label."""
+"""Choose the epoch of a run without fine labels."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -7,20 +7,20 @@ from typing import Any
 from collapse_lit.measure.recovery.choice import REPRODUCIBLE, choice_score
 from collapse_lit.metrics import SEPARATION, SILHOUETTE, SPACE, STABILITY, TEST_ACCURACY
 
-ALIKE = 0.1  # relative difference between scores that decides nothing
+ALIKE = 0.1  # smaller relative differences between scores are ignored
 
 
 def select_epoch(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
-    """The earliest epoch whose :func:`epoch_score` is alike to the largest.
+    """The earliest epoch whose :func:`epoch_score` is within 10 % of the largest.
 
-    Epochs whose clusters are no better separated than a Gaussian cut in two, or that two halves of
-    the samples do not agree on, do not qualify. Scores within a tenth of the largest are alike:
-    they vary by as much between neighbouring epochs, and late in collapse fine classes fade while
-    their score still rises.
+    An epoch does not qualify if its clusters are no better separated than a Gaussian cut in two, or
+    if two halves of the samples disagree. Scores vary by about 10 % between neighbouring epochs.
+    Late in collapse, fine classes fade although the score still rises, so the earliest epoch is
+    taken.
 
     Args:
         rows: History rows with ``epoch``, the keys of :func:`epoch_score`, the other label-free
-            scores and ``recovery/space``; rows without a separation are passed over.
+            scores and ``recovery/space``; rows without a separation are skipped.
 
     Returns:
         ``epoch``, ``space`` and the label-free scores of the chosen row; None if none qualifies.
@@ -40,7 +40,7 @@ def select_epoch(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
 
 
 def _qualifies(row: Mapping[str, Any]) -> bool:
-    """Whether its clusters can be told from those of an unstructured Gaussian."""
+    """Whether its clusters differ from those of an unstructured Gaussian."""
     if row.get(SEPARATION) is None:
         return False
     stability = row.get(STABILITY)
@@ -49,17 +49,15 @@ def _qualifies(row: Mapping[str, Any]) -> bool:
 
 
 def epoch_score(row: Mapping[str, Any]) -> float:
-    """How much an epoch promises to recover, without a fine label.
+    """The expected recovery of an epoch, without fine labels.
 
-    A test image's fine class is found if its coarse class is, and then the right one inside it. The
-    first has a measure that needs no fine label, the coarse accuracy on the test set; to the second
-    speak the scores that choose a space within an epoch: well separated, and reproducible, for
-    features of a network that learns its labels by heart can be cut very well, but each time
-    differently.
+    The fine class of a test image is recovered if its coarse class is right, and then the cluster
+    inside it. The coarse accuracy on the test set measures the first factor. The score that chooses
+    a space within an epoch stands for the second: separation and stability. Stability matters
+    because features of memorised labels separate well, but differently each time.
 
     Args:
-        row: ``recovery/separation`` and, as far as known, ``recovery/stability`` and
-            ``test/acc_coarse``.
+        row: ``recovery/separation`` and, if known, ``recovery/stability`` and ``test/acc_coarse``.
     """
     stability, accuracy = (row.get(key) for key in (STABILITY, TEST_ACCURACY))
     inside = choice_score(row[SEPARATION], 1.0 if stability is None else stability)

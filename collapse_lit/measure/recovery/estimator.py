@@ -1,4 +1,4 @@
-"""Recovery in scikit-learn's words: fit, labels_, predict."""
+"""Recovery with scikit-learn's interface: fit, labels_, predict."""
 
 from typing import Any, Literal
 
@@ -12,21 +12,22 @@ from collapse_lit.measure.recovery.probe import fit_probe
 
 
 class SubclassClustering(ClusterMixin, BaseEstimator):
-    """Clusters inside each known class, as :func:`recover` finds them.
+    """Clusters inside each known class, found by :func:`recover`.
 
     Args:
-        k: Clusters in each class: one number, a list with one a class, or "auto". None in a list
-            estimates the number of that class.
+        k: Clusters in each class: one number, a list with one number per class, or "auto". None in
+            a list estimates the number of that class.
         seed: Seed of the clusterings.
-        space: A space and clusterer for all classes, such as "white32/gmm"; "auto" or None to
-            choose without labels.
+        space: A space and clusterer for all classes, such as "white32/gmm"; "auto" or None chooses
+            without labels.
 
     Attributes:
-        labels_ (numpy.ndarray): (N,) cluster of each sample, 0..K-1; each lies in one class.
+        labels_ (numpy.ndarray): (N,) cluster of each sample, 0..K-1. Each cluster lies in one
+            class.
         classes_ (numpy.ndarray): (C,) the classes, in the order of ``y``'s sorted values.
         cluster_classes_ (numpy.ndarray): (K,) the class of each cluster.
         spaces_ (tuple): The space chosen in each class.
-        stability_ (float): How far clusters found in two halves of the samples agree.
+        stability_ (float): Agreement of the clusters found in two halves of the samples.
 
     Example:
         >>> import numpy as np
@@ -56,10 +57,10 @@ class SubclassClustering(ClusterMixin, BaseEstimator):
 
         Args:
             X: (N, d) features, such as the input of a classifier's last linear layer.
-            y: (N,) known class of each, numbers or names.
+            y: (N,) known class of each sample, as numbers or names.
 
         Raises:
-            ValueError: As :func:`recover` does.
+            ValueError: As :func:`recover`.
         """
         features = _features(X)
         self.classes_, coarse = np.unique(np.asarray(y), return_inverse=True)
@@ -77,7 +78,7 @@ class SubclassClustering(ClusterMixin, BaseEstimator):
         return self.fit(X, y).labels_
 
     def predict(self, X: Any) -> NDArray[np.int64]:
-        """(n,) cluster of each further sample, by a linear probe on the clusters."""
+        """(n,) cluster of each new sample, by a linear probe on the clusters."""
         return self._probe.predict(_features(X)).numpy()
 
 

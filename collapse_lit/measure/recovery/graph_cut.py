@@ -1,8 +1,8 @@
-"""Where k-means starts: the clusters that cut the graph of nearest neighbours least.
+"""Starts for k-means: the clusters that cut the graph of nearest neighbours least.
 
-In a whitened space of 32 directions the k-means objective has an optimum close to the fine classes,
-but random starts do not reach it: the direction that separates is lost among those that do not. A
-cut through the graph of nearest neighbours passes where points are sparse, whichever way that is.
+In a whitened space of 32 directions, the k-means objective has an optimum close to the fine
+classes. Random starts miss it, because most directions do not separate. A cut through the graph of
+nearest neighbours passes where points are sparse, in any direction.
 """
 
 from dataclasses import dataclass, replace
@@ -27,20 +27,20 @@ from collapse_lit.measure.clustering import (
 from collapse_lit.measure.neighbours import nearest_neighbours
 
 NEIGHBOURS = 10
-MOST_POINTS = 20_000  # of a class that the graph is made of: its cost grows with their square
-SMALL_CLASS = 4_000  # samples, up to which neighbours in all axes are not to be relied upon
-LEADING_AXES = 8  # of the second graph that such a class gets
-RESTARTS = 5  # of k-means, for each of the starts
-CLEARLY = 0.03  # nats by which another optimum has to be better separated than the even one
-TOLERANCE = 1e-4  # relative, of the eigenvalues: to start from, clusters need be no better
+MOST_POINTS = 20_000  # largest number of points in the graph, whose cost is quadratic
+SMALL_CLASS = 4_000  # up to this number of samples, neighbours in all axes are unreliable
+LEADING_AXES = 8  # axes of the second graph of such a class
+RESTARTS = 5  # of k-means, for each start
+CLEARLY = 0.03  # another optimum must be better separated than the even one by these nats
+TOLERANCE = 1e-4  # relative, of the eigenvalues; enough for starting clusters
 
 
 class Start(Enum):
-    """What the search goes on from.
+    """The kinds of starts of the search.
 
     * ``EVEN``: clusters of equal size.
     * ``ANY``: clusters of any size, or random ones.
-    * ``LOPSIDED``: a cut where a small cluster is looked for.
+    * ``LOPSIDED``: a cut that searches for a small cluster.
     """
 
     EVEN = "even"
@@ -50,7 +50,7 @@ class Start(Enum):
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """Clusters (n,), where they were started from, and the optimum that was not taken."""
+    """Clusters (n,), their start, and the optimum that was not chosen."""
 
     ids: IdArray
     start: Start
@@ -65,25 +65,25 @@ def search(
     *,
     start: Start | None = None,
 ) -> Found:
-    """The k-means optimum of whitened points that lies closest to how they fall apart.
+    """The k-means optimum of whitened points that best follows gaps between them.
 
-    k-means goes on from several starts: even clusters (k-means on the ranks of the coordinates in
-    the graph), in a small class those in the graph of the leading axes as well, clusters of any
-    size (on the coordinates themselves), and the best of a few at random. Where two optima are
-    separated nearly alike, the one from the start named first is taken.
+    k-means runs from several starts, in this order: even clusters (k-means on the ranks of the
+    coordinates in the graph; small classes also use the graph of the leading axes), clusters of any
+    size (k-means on the coordinates themselves), and the best of a few random starts. Of two optima
+    with nearly equal separation, the earlier start wins.
 
     Args:
         points: (n, r) float32, centred, unit covariance, leading axes first; n ≥ k.
         k: number of clusters.
         seed: seed of the random starts.
-        device: where Faiss works.
-        start: take the optimum from this one, whatever its separation; None to choose.
+        device: Faiss's device.
+        start: use this start regardless of separation; None to choose.
 
     Returns:
-        The clusters, and those that were not taken where there was a choice.
+        The chosen clusters, and the alternative if there was a choice.
     """
     some = np.ascontiguousarray(points[:: -(-len(points) // MOST_POINTS)])
-    if len(some) <= 2 * k:  # too few to have neighbours
+    if len(some) <= 2 * k:  # too few for a graph of neighbours
         return Found(kmeans(points, k, seed, restarts=RESTARTS, device=device), Start.ANY)
     starts = _Starts(points, some, k, seed, device)
     if start is not None:
@@ -95,14 +95,14 @@ def search(
 
 @dataclass(frozen=True)
 class _Starts:
-    """The optima that k-means reaches from several starts; each method gives clusters (n,).
+    """The optima of k-means from several starts; each method returns clusters (n,).
 
     Attributes:
         points: (n, r) whitened.
-        some: (m, r) those of them that the graph is made of.
+        some: (m, r) the points in the graph.
         k: number of clusters.
         seed: seed of the random starts.
-        device: where Faiss works.
+        device: Faiss's device.
     """
 
     points: FloatArray
@@ -122,12 +122,12 @@ class _Starts:
         return Lloyd(self.points, self.k, self.device)
 
     def optimum_from(self, cut: FloatArray) -> IdArray:
-        """From the k-means clusters of other coordinates (m, r')."""
+        """The optimum started from the k-means clusters of other coordinates (m, r')."""
         start = kmeans(cut, self.k, self.seed, restarts=RESTARTS)
         return self.lloyd.from_means(cluster_means(self.some, start, self.k)).ids
 
     def from_even(self) -> IdArray:
-        """From even clusters of the graph; in a small class, or of that of its leading axes."""
+        """The optimum from even clusters of the graph, or of the second graph in a small class."""
         ids = self.optimum_from(_ranks(self.coordinates))
         if len(self.points) > SMALL_CLASS or self.points.shape[1] <= LEADING_AXES:
             return ids
@@ -137,33 +137,35 @@ class _Starts:
         return other if self.clearly_better(other, ids) else ids
 
     def best_of_others(self) -> IdArray:
-        """From clusters of any size, or at random: whichever is better separated."""
+        """The optimum from clusters of any size or from random starts, whichever is better
+        separated.
+        """
         at_random = kmeans(self.points, self.k, self.seed, restarts=RESTARTS, device=self.device)
-        # rounded: of optima that are alike the first counts, whatever the last digits say
+        # rounded, so that the first of several equal optima is kept
         return max(
             (self.optimum_from(self.coordinates), at_random),
             key=lambda ids: round(separation(self.points, ids, self.k), 4),
         )
 
     def clearly_better(self, other: IdArray, first: IdArray) -> bool:
-        """Whether ``other`` is better separated than ``first`` by more than a chance difference."""
+        """Whether ``other`` is clearly better separated than ``first``."""
         separated = separation(self.points, other, self.k)
         return separated > separation(self.points, first, self.k) + CLEARLY
 
 
 def _ranks(coordinates: FloatArray) -> FloatArray:
-    """Each column's ranks over n, (n, k − 1): even clusters are those of even intervals."""
+    """Each column's ranks divided by n, (n, k − 1), in which equal intervals are equal clusters."""
     return (rankdata(coordinates, axis=0) / len(coordinates)).astype(np.float32)
 
 
 def graph_coordinates(
     points: FloatArray, dimensions: int, seed: int, device: torch.device | None = None
 ) -> FloatArray:
-    """Coordinates (n, dimensions) float32 of the points (n, r) in the graph of their neighbours.
+    """Coordinates (n, dimensions) float32 of the points (n, r) in their neighbour graph.
 
-    The first eigenvectors of the random walk, without the constant one: the relaxed solution of the
-    normalised cut (Shi, Malik, IEEE TPAMI 22, 2000). Each pair of points is also joined by a weak
-    edge, of the mean degree in all at each point: without, the least cut is that of a few outliers
+    They are the first non-constant eigenvectors of the random walk, the relaxed solution of the
+    normalised cut (Shi, Malik, IEEE TPAMI 22, 2000). Weak edges also join all pairs of points; at
+    each point, they sum to the mean degree. Without them, the smallest cut isolates a few outliers
     (Zhang, Rohe, NeurIPS 2018).
     """
     n = len(points)

@@ -1,10 +1,10 @@
-"""Kinds of coordinates that a coarse class can be clustered in; each is one function.
+"""Kinds of coordinates for clustering a coarse class; each kind is one function.
 
-* ``raw``: the features as they are, centred on the class mean.
-* ``pca32``: their first 32 principal coordinates.
-* ``white32``: the same, each divided by its standard deviation.
-* ``tsne``, ``umap``: two dimensions that keep neighbours, made from the first 50 principal
-  coordinates by openTSNE or umap-learn (the extra ``embed``): minutes in place of seconds.
+* ``raw``: the features, centred on the class mean.
+* ``pca32``: the first 32 principal coordinates.
+* ``white32``: the first 32 principal coordinates, each divided by its standard deviation.
+* ``tsne``, ``umap``: two-dimensional embeddings of the first 50 principal coordinates by openTSNE
+  or umap-learn (the extra ``embed``). They take minutes instead of seconds.
 
 :func:`register_coordinates` and :func:`register_layout` add another.
 """
@@ -21,24 +21,24 @@ from collapse_lit.measure.distributed import Group, concat_over_ranks, sum_over_
 from collapse_lit.measure.linalg import gram_axes, principal_axes, scatter_matrix
 from collapse_lit.measure.recovery.registry import Registry
 
-ROWS_AT_A_TIME = 2048  # float64 copies of so many rows stay in a processor's cache
-NOISE_FLOOR = 1e-10  # axes with less than this share of the largest variance are rounding noise
-SAMPLES_PER_AXIS = 16  # at least: a class has no more axes than that allows
+ROWS_AT_A_TIME = 2048  # float64 copies of these rows fit a processor's cache
+NOISE_FLOOR = 1e-10  # axes below this share of the largest variance are rounding noise
+SAMPLES_PER_AXIS = 16  # at least; limits the number of axes of a class
 
-LAID_OUT_FROM = 50  # principal coordinates that t-SNE and UMAP start from
+LAID_OUT_FROM = 50  # number of principal coordinates for t-SNE and UMAP
 RESTARTS = 10  # of k-means in spaces that are not whitened
-RESTARTS_RAW = 3  # the same in all d dimensions, where a restart costs ten times as much
+RESTARTS_RAW = 3  # in all d dimensions, where a restart costs ten times as much
 
 
 @dataclass(frozen=True)
 class ClassResiduals:
-    """The features of one coarse class without their mean; ranks hold a part of its samples each.
+    """The centred features of one coarse class, whose samples are sharded over the ranks.
 
     Attributes:
         features: (n_local, d) floating point, of all classes.
-        rows: (m,) int64, this rank's samples of the class.
+        rows: (m,) int64, rows of this rank's samples of the class.
         mean: (d,) float64 mean over all ranks.
-        unit: Whether features are scaled to length one before the mean is taken off.
+        unit: Whether features are scaled to length one before centring.
         count: Samples of the class over all ranks.
         group: Process group whose ranks hold the samples; None for a single process.
     """
@@ -51,7 +51,7 @@ class ClassResiduals:
     group: Group
 
     def blocks(self) -> Iterator[Tensor]:
-        """This rank's residuals, (B, d) float64, a cacheful at a time."""
+        """This rank's residuals in blocks (B, d) float64 that fit a processor's cache."""
         for block in row_blocks(self.features, self.rows, self.unit):
             yield block - self.mean
 
@@ -65,12 +65,12 @@ class ClassResiduals:
     def principal_axes(self, rank: int) -> tuple[Tensor, Tensor]:
         """The largest variances (r,) over all ranks and their axes (d, r), both float64.
 
-        r is ``rank`` or less: directions that do not vary are left out, and a class has at most one
-        axis for every sixteen samples. The largest entry of each axis is positive, so that any
-        sharding gives the same axes.
+        r is at most ``rank``: constant directions are dropped, and a class has at most one axis for
+        every sixteen samples. The largest entry of each axis is positive, so that any sharding
+        gives the same axes.
         """
         wanted = min(rank, max(self.count // SAMPLES_PER_AXIS, 1))
-        if self.count < len(self.mean):  # d³ would be the cost of the d × d scatter
+        if self.count < len(self.mean):  # the d × d scatter would cost d³
             rows = concat_over_ranks(
                 torch.cat([*self.blocks(), self.mean.new_zeros(0, len(self.mean))]), self.group
             )
@@ -91,18 +91,18 @@ Layout = Callable[[FloatArray, int], FloatArray]
 
 @dataclass(frozen=True)
 class Kind:
-    """What makes the coordinates of one kind.
+    """How to compute the coordinates of one kind.
 
     Attributes:
         fit: Function of the residuals of a class and the largest number of coordinates. It returns
             the map of residuals (B, d) to coordinates (B, r), both float64. All ranks call it.
-        ranked: Whether its name carries the number of coordinates, as in ``pca32``.
-        white: Whether coordinates are uncorrelated with unit variance. Separation is defined in
-            such spaces alone, and only there clusters start from cuts of the neighbours' graph.
-        restarts: Random starts of k-means where the kind is not white.
-        rank: Number of coordinates where the name carries none; None for all d.
+        ranked: Whether its name contains the number of coordinates, as in ``pca32``.
+        white: Whether coordinates are uncorrelated with unit variance. Only such spaces define
+            separation and start clusters from cuts of the neighbour graph.
+        restarts: Random starts of k-means if the kind is not white.
+        rank: Number of coordinates if the name contains none; None for all d.
         layout: Function of the coordinates (n, r) float32 of one class and a seed. It returns the
-            points (n, r') to cluster. None to cluster the coordinates themselves.
+            points (n, r') to cluster. None clusters the coordinates themselves.
     """
 
     fit: Fit
@@ -123,9 +123,9 @@ def register_coordinates(
 
     Args:
         name: Lower-case letters; ``recover(space="NAME/kmeans")`` then uses it.
-        ranked: Whether the name carries the number of coordinates.
+        ranked: Whether the name contains the number of coordinates.
         white: Whether coordinates are uncorrelated with unit variance.
-        restarts: Random starts of k-means where they are not.
+        restarts: Random starts of k-means for coordinates that are not white.
 
     Raises:
         ValueError: The name is taken or has other characters.
@@ -212,13 +212,13 @@ def _needs_extra(name: str) -> str:
 
 
 def root_mean(variances: Tensor) -> Tensor:
-    """One factor for all coordinates: their root mean variance, 1 where nothing varies."""
+    """The root mean variance, a common factor of all coordinates; 1 if all are constant."""
     scale = variances.mean().sqrt()
     return torch.where(scale > 0, scale, 1.0)
 
 
 def row_blocks(features: Tensor, rows: Tensor, unit: bool) -> Iterator[Tensor]:
-    """The rows (B, d) of the features in float64, a cacheful at a time; at length one if asked."""
+    """Blocks of rows (B, d) in float64 that fit a processor's cache; of length one if ``unit``."""
     for part in rows.split(ROWS_AT_A_TIME):
         block = features.index_select(0, part).double()
         yield torch.nn.functional.normalize(block, dim=1) if unit else block

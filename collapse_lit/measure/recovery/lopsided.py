@@ -1,7 +1,7 @@
-"""Where a small cluster is looked for: along the directions that are the least Gaussian.
+"""Search for a small cluster along the least Gaussian directions.
 
-Neither k-means nor a cut of the neighbours' graph sees a cluster of a hundredth of the samples
-among 32 directions. Its direction has a long tail, which fourth moments show.
+In 32 directions, k-means and cuts of the neighbour graph miss a cluster with 1 % of the samples.
+Its direction has a long tail, which fourth moments detect.
 """
 
 import numpy as np
@@ -12,16 +12,17 @@ from collapse_lit.measure.clustering import FloatArray, IdArray
 
 Points = NDArray[np.float64]
 
-AXES = 3  # with the largest fourth moments; and the one with the least
-LEAST = 8  # samples on either side
+AXES = 3  # number of axes with the largest fourth moments; the smallest is added
+LEAST = 8  # smallest number of samples on either side
 
 
 def lopsided_split(points: FloatArray) -> IdArray:
     """Two clusters (n,) of any size, cut along one direction of whitened points (n, r).
 
-    The directions are those of FOBI, the eigenvectors of the mean of |x|² x xᵀ (Cardoso, ICASSP
-    1989). On each the best cut is that of two Gaussians of different spread and share (Kittler,
-    Illingworth, Pattern Recognition 19, 1986); the best cut of all is taken.
+    The directions are the eigenvectors of the mean of |x|² x xᵀ (FOBI: Cardoso, ICASSP 1989). On
+    each direction, the best cut is that of two Gaussians with different variances and shares
+    (Kittler, Illingworth, Pattern Recognition 19, 1986). The best cut of all directions is
+    returned.
     """
     x = points.astype(np.float64)
     _, axes = eigh((x * np.square(x).sum(axis=1, keepdims=True)).T @ x / len(x))
@@ -34,12 +35,14 @@ def lopsided_split(points: FloatArray) -> IdArray:
 
 
 def _best_cut(t: Points) -> tuple[float, float]:
-    """Nats a sample that two Gaussians need for t (n,) cut in two, and the best threshold."""
+    """Nats per sample that two Gaussians need for t (n,), cut at the best threshold, and this
+    threshold.
+    """
     n = len(t)
     if n < 2 * LEAST:
         return np.inf, float(np.median(t))
     t = np.sort(t)
-    left = np.arange(LEAST, n - LEAST + 1)  # samples on the left, ascending
+    left = np.arange(LEAST, n - LEAST + 1)  # number of samples on the left, ascending
     sums, squares = np.cumsum(t), np.cumsum(t**2)
     nats = np.zeros(len(left))
     for count, total, square in (

@@ -1,6 +1,6 @@
-"""Scores of recovered clusters against fine labels, and the floor that any score is read against.
+"""Scores of recovered clusters against fine labels, and the floor of every score.
 
-Fine labels enter here and in the probe's ceiling, nowhere else in this package.
+Only this module and the probe's ceiling use fine labels in this package.
 """
 
 from collections.abc import Iterable, Iterator
@@ -19,17 +19,17 @@ from collapse_lit.measure.distributed import Group, sum_over_ranks
 
 @dataclass(frozen=True)
 class Matching:
-    """Clusters matched to fine classes, and how well they agree.
+    """Clusters matched to fine classes, and their agreement.
 
     Attributes:
-        cluster_to_fine: (K,) int64, the fine class of each cluster, -1 where it has none.
+        cluster_to_fine: (K,) int64, the fine class of each cluster, -1 if unmatched.
         acc: share of samples whose cluster is matched to their fine class, in [0, 1].
-        acc_macro: the same share taken inside each fine class, then averaged over fine classes.
-        acc_of_coarse: the same share inside each coarse class, nan where it has no sample.
-        nmi: normalised mutual information (arithmetic mean) inside each coarse class, averaged
-            over coarse classes: random clusters score about 0.
+        acc_macro: this share inside each fine class, averaged over fine classes.
+        acc_of_coarse: this share inside each coarse class, nan without samples.
+        nmi: normalised mutual information (arithmetic mean) inside each coarse class, averaged over
+            coarse classes; about 0 for random clusters.
         ari: adjusted Rand index, averaged in the same way.
-        contingency: (K, F) int64, samples of fine class f in cluster k.
+        contingency: (K, F) int64, number of samples of fine class f in cluster k.
     """
 
     cluster_to_fine: Tensor
@@ -51,7 +51,7 @@ def match_clusters(
 ) -> Matching:
     """Match clusters to fine classes one to one inside each coarse class and score the match.
 
-    Only counts cross ranks, so every rank returns the same numbers.
+    Ranks exchange only counts, and every rank returns the same numbers.
 
     Args:
         ids: (n_local,) cluster ids in 0..K-1.
@@ -64,7 +64,7 @@ def match_clusters(
         The matching that maximises accuracy (Hungarian method) and its scores.
 
     Raises:
-        ValueError: if the lengths differ, a label is out of range, or there are no samples.
+        ValueError: the lengths differ, a label is out of range, or there are no samples.
     """
     num_clusters, num_fine = len(cluster_to_coarse), len(fine_to_coarse)
     table = _contingency(ids, fine, num_clusters, num_fine, group)  # (K, F)
@@ -110,8 +110,8 @@ def random_clusters(index: Tensor, coarse: Tensor, k: int | list[int], seed: int
     Args:
         index: (N,) int64 global sample ids.
         coarse: (N,) int64 coarse labels.
-        k: clusters in every coarse class, or one number for each.
-        seed: another seed, another draw.
+        k: number of clusters in every coarse class, or one number for each.
+        seed: seed of the draw.
 
     Returns:
         (N,) int64 cluster ids, numbered like ``Recovery.ids``.
@@ -136,7 +136,8 @@ def match_random_clusters(
     *,
     group: Group = None,
 ) -> Iterator[tuple[Tensor, Matching]]:
-    """Draw random clusters, as many in each coarse class as were found, and match them alike.
+    """Draw random clusters, as many in each coarse class as were found, and match them in the same
+    way.
 
     Args:
         index: (n_local,) int64 global sample ids.
@@ -144,7 +145,7 @@ def match_random_clusters(
         coarse: (n_local,) int64 coarse labels in 0..C-1.
         cluster_to_coarse: (K,) coarse class of each cluster; all of 0..C-1 occur.
         fine_to_coarse: (F,) coarse class of each fine class.
-        seeds: One draw for each.
+        seeds: Seeds of the draws.
         group: Process group whose ranks hold the samples; None for a single process.
 
     Yields:
@@ -173,9 +174,11 @@ def _hash(index: Tensor, seed: int) -> Tensor:
 def _contingency(
     ids: Tensor, fine: Tensor, num_clusters: int, num_fine: int, group: Group
 ) -> Tensor:
-    """(K, F) int64 counts over all ranks; the checks use reduced numbers: ranks raise together."""
+    """(K, F) int64 counts over all ranks; if the checks fail, all ranks raise together."""
     if ids.shape != fine.shape or ids.ndim != 1:
-        raise ValueError(f"ids {tuple(ids.shape)} and fine {tuple(fine.shape)} must be (N,) alike")
+        raise ValueError(
+            f"ids {tuple(ids.shape)} and fine {tuple(fine.shape)} must have the same shape (N,)"
+        )
     fine = fine.to(ids.device)
     inside = (ids >= 0) & (ids < num_clusters) & (fine >= 0) & (fine < num_fine)
     cells = ids[inside] * num_fine + fine[inside]
@@ -193,6 +196,6 @@ def _contingency(
 
 
 def _as_labels(counts: NDArray[np.int64]) -> tuple[IdArray, IdArray]:
-    """Labels (N,) and (N,) that a contingency table counts, for scikit-learn."""
+    """Two labellings (N,) with this contingency table, for scikit-learn."""
     rows, columns = np.indices(counts.shape)
     return np.repeat(rows, counts.ravel()), np.repeat(columns, counts.ravel())

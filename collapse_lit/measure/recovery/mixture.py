@@ -1,4 +1,4 @@
-"""Gaussian mixtures started from given clusters: between free and common covariances, and free."""
+"""Gaussian mixtures started from given clusters, with shrunken or free covariances."""
 
 import numpy as np
 import torch
@@ -9,28 +9,27 @@ from collapse_lit.measure.clustering import FloatArray, IdArray
 
 Model = tuple[Tensor, Tensor, Tensor]  # log shares (k,), means (k, r), covariances (k, r, r)
 
-SHRINKAGES = (0.4, 0.7, 0.9)  # of each component's covariance towards the pooled one
-REFINES = 0.6  # agreement (adjusted Rand index) with its start that a refinement keeps
+SHRINKAGES = (0.4, 0.7, 0.9)  # of each component's covariance towards the pooled covariance
+REFINES = 0.6  # smallest agreement (adjusted Rand index) of a refinement with its start
 RIDGE = 1e-4  # on the diagonal of covariances, in units of the points' variance
-ITERATIONS = 40  # at most; a good start needs about ten
+ITERATIONS = 40  # largest number; a good start needs about ten
 
 
 def mixture_posterior(points: FloatArray, ids: IdArray, k: int, everywhere: FloatArray) -> Tensor:
-    """Refine clusters by a Gaussian mixture whose covariances lean towards their mean.
+    """Refine clusters by a Gaussian mixture whose covariances are shrunk towards their mean.
 
-    A mixture with free covariances (scikit-learn's ``full``) is drawn to splits by spread, one with
-    a common covariance (``tied``) misses clusters of different shape; ``docs/recovery.md`` has the
-    figures. Between them lies regularised discriminant analysis (Friedman, JASA 84, 1989), here in
-    EM, which no library offers.
+    A mixture with free covariances (scikit-learn's ``full``) tends to split by variance. A mixture
+    with a common covariance (``tied``) misses clusters of different shape. ``docs/recovery.md`` has
+    the numbers. Regularised discriminant analysis (Friedman, JASA 84, 1989) lies between the two.
+    No library offers it with EM.
 
-    Where even such a mixture walks away from its start, to a split by spread again, it is made to
-    lean more on the common covariance.
+    If even this mixture moves far from its start, to a split by variance, the shrinkage increases.
 
     Args:
         points: (n, r) float32 that the mixture is fitted to.
         ids: (n,) clusters to start from.
         k: number of components.
-        everywhere: (m, r) points to give posteriors for.
+        everywhere: (m, r) points for the posteriors.
 
     Returns:
         (m, k) float32 posterior probabilities.
@@ -44,17 +43,17 @@ def mixture_posterior(points: FloatArray, ids: IdArray, k: int, everywhere: Floa
 
 
 def free_posterior(points: FloatArray, ids: IdArray, k: int, everywhere: FloatArray) -> Tensor:
-    """(m, k) posteriors of a mixture with free covariances; arguments as above."""
+    """(m, k) posteriors of a mixture with free covariances, else as the shrunken mixture."""
     x = torch.from_numpy(np.ascontiguousarray(points))
     model, _ = _fit(x, torch.from_numpy(ids), k, 0.0)
     return _log_joint(torch.from_numpy(np.ascontiguousarray(everywhere)), *model).softmax(dim=1)
 
 
 def free_describes_better(points: FloatArray, ids: IdArray, k: int) -> bool:
-    """Whether free covariances of the clusters (n,) describe held-out points better than shrunken.
+    """Whether free covariances of clusters (n,) describe held-out points better than shrunken ones.
 
-    The clusters of every other point are the model, without iterations; it takes many samples per
-    axis to say yes.
+    The clusters of every other point define the model, without iterations. The answer is yes only
+    with many samples per axis.
     """
     x, clusters = torch.from_numpy(np.ascontiguousarray(points)), torch.from_numpy(ids)
     posterior = torch.nn.functional.one_hot(clusters[::2], k).float()

@@ -1,4 +1,4 @@
-"""The clusters of one coarse class: the space, the number and how sure, without a fine label."""
+"""Cluster one coarse class: choose space and number of clusters without fine labels."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -18,12 +18,12 @@ from collapse_lit.measure.recovery.spaces import Space
 
 @dataclass(frozen=True, eq=False)
 class ClassPoints:
-    """The samples of one coarse class, from all ranks, in each space on offer.
+    """The samples of one coarse class from all ranks, in each candidate space.
 
     Attributes:
         coarse: number of the coarse class.
         index: (n,) int64 sample ids, ascending.
-        points: per space the points (n, r) float32.
+        points: the points (n, r) float32 in each space.
     """
 
     coarse: int
@@ -34,21 +34,20 @@ class ClassPoints:
 def cluster_class(
     samples: ClassPoints, k: int | None, seed: int, device: torch.device | None = None
 ) -> ClassClusters:
-    """Cluster one coarse class in the best of the spaces offered.
+    """Cluster one coarse class in the best of the candidate spaces.
 
-    In each space and for each number of clusters the best k-means optimum is found, from cuts of
-    the graph of neighbours. How well it is separated and how far two random halves of the samples
-    agree on it choose between them (:class:`Chooser`). The space's clusterer then refines the
-    choice.
+    For each space and number of clusters, k-means starts from cuts of the neighbour graph and keeps
+    the best optimum. Separation and the agreement of two random halves choose between the optima
+    (:class:`Chooser`). The space's clusterer then refines the choice.
 
     Args:
         samples: the class; n ≥ k.
-        k: number of clusters, ``None`` to estimate it; then 1 is a possible answer.
-        seed: another seed, other starts and halves.
-        device: where Faiss works.
+        k: number of clusters, ``None`` to estimate it; 1 is then possible.
+        seed: seed of starts and halves.
+        device: Faiss's device.
 
     Raises:
-        ValueError: the clusterer of a space returns no posteriors.
+        ValueError: the clusterer of a space returns invalid posteriors.
     """
     first, copy_of = _without_copies(samples.points)
     if len(first) == len(copy_of) or len(first) < 2 * (k or 2):
@@ -70,9 +69,10 @@ def cluster_class(
 
 
 def _without_copies(points: Mapping[Space, FloatArray]) -> tuple[IdArray, IdArray]:
-    """(m,) the first of each group of equal samples, ascending, and each sample's group (n,).
+    """(m,) the first sample of each group of equal samples, ascending, and each sample's group
+    (n,).
 
-    Copies of a sample are its nearest neighbours, and would be counted as further samples.
+    Copies of a sample are its nearest neighbours, and would count as additional samples.
     """
     rows = next(iter(points.values()))
     as_bytes = np.ascontiguousarray(rows).view(f"V{rows.itemsize * rows.shape[1]}").ravel()
@@ -119,7 +119,7 @@ def _cluster(
 
 
 def _undivided(samples: ClassPoints, candidate: Candidate) -> ClassClusters:
-    """One cluster: no sub-structure, or no two samples that differ."""
+    """One cluster, for a class without sub-structure or with all samples equal."""
     n = len(candidate.points)
     ids = np.zeros(n, dtype=np.int64)
     return ClassClusters(
@@ -139,7 +139,7 @@ def _undivided(samples: ClassPoints, candidate: Candidate) -> ClassClusters:
 
 
 def _varying(points: FloatArray) -> FloatArray:
-    """The points without columns that are zero throughout; at least one column."""
+    """The points without columns of zeros; at least one column is kept."""
     columns = np.flatnonzero((points.max(axis=0) > 0) | (points.min(axis=0) < 0))
     if len(columns) == points.shape[1]:
         return points
@@ -147,6 +147,8 @@ def _varying(points: FloatArray) -> FloatArray:
 
 
 def _in_order_of_appearance(ids: IdArray, k: int) -> IdArray:
-    """(k,) clusters by their first sample: a numbering that owes nothing to the starts."""
+    """(k,) clusters ordered by their first sample, so that the numbering does not depend on the
+    starts.
+    """
     first = [np.flatnonzero(ids == j)[0] if (ids == j).any() else len(ids) for j in range(k)]
     return np.argsort(first, kind="stable")

@@ -1,4 +1,4 @@
-"""Clusters of one coarse class seen in two dimensions: for the picture and the silhouette."""
+"""Project the clusters of one coarse class to two dimensions, for the plot and the silhouette."""
 
 import numpy as np
 from sklearn.metrics import silhouette_score
@@ -9,7 +9,9 @@ SILHOUETTE_SAMPLES = 600
 
 
 def discriminant_plane(points: FloatArray, ids: IdArray, k: int) -> FloatArray:
-    """(n, 2): the two axes that separate the clusters best, filled up by leading coordinates."""
+    """(n, 2) coordinates on the two axes that separate the clusters best; leading coordinates fill
+    up.
+    """
     means = cluster_means(points, ids, k).astype(np.float64)
     shares = np.bincount(ids, minlength=k) / len(ids)
     _, spread, axes = np.linalg.svd(np.sqrt(shares)[:, None] * means, full_matrices=False)
@@ -25,7 +27,7 @@ def discriminant_plane(points: FloatArray, ids: IdArray, k: int) -> FloatArray:
 
 
 def mean_silhouette(plane: FloatArray, ids: IdArray, seed: int) -> float:
-    """Mean silhouette in the plane, over a sample of rows; 0 where it has one cluster only."""
+    """Mean silhouette in the plane, over a subset of rows; 0 if the subset has only one cluster."""
     some = np.random.default_rng(seed).permutation(len(ids))[:SILHOUETTE_SAMPLES]
     clusters = len(np.unique(ids[some]))
     if clusters < 2 or clusters == len(some):

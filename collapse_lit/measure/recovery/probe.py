@@ -1,12 +1,11 @@
-"""The linear probe: one multinomial logistic regression for cluster ids, ceiling and floor alike.
+"""The linear probe: a multinomial logistic regression for cluster ids, ceiling and floor.
 
-Near collapse almost all variance of the features lies between the coarse classes and the fine
-classes differ in directions that are orders of magnitude smaller. A penalty on raw (or per-feature
-standardised) weights would forbid just the weights that a fine class needs, and more so at every
-epoch. So the features are whitened by their total covariance first: the penalty is then on the
-variance of the logits, and the probe does not change under any invertible linear map of the
-features, at any scale. It also makes the problem well conditioned, so that it converges in
-a few dozen iterations.
+Near collapse, almost all variance lies between the coarse classes. Fine classes differ in
+directions whose variance is orders of magnitude smaller. A penalty on the weights of raw or
+standardised features would suppress the weights that fine classes need, more with every epoch. The
+features are therefore whitened by their total covariance. The penalty then acts on the variance of
+the logits, and the probe is invariant to invertible linear maps of the features. The problem is
+also well conditioned, and converges in a few dozen iterations.
 """
 
 from dataclasses import dataclass
@@ -30,9 +29,9 @@ from collapse_lit.measure.linalg import gram_axes, principal_axes, scatter_matri
 from collapse_lit.measure.recovery.spaces import counts_and_means
 
 PENALTY = 1e-3  # mean cross-entropy + PENALTY / 2 * variance of the logits
-ROWS_AT_A_TIME = 4096  # float32 products of so many rows are summed in float64
-NOISE_FLOOR = 1e-13  # directions with less than this share of the largest variance are dropped
-GRADIENT_TOLERANCE = 1e-4  # largest entry, as in scikit-learn; float32 sums promise little more
+ROWS_AT_A_TIME = 4096  # float32 products of this many rows are summed in float64
+NOISE_FLOOR = 1e-13  # directions below this share of the largest variance are dropped
+GRADIENT_TOLERANCE = 1e-4  # largest entry, as in scikit-learn; float32 sums allow little more
 
 
 @dataclass(frozen=True)
@@ -53,11 +52,11 @@ class Probe:
 
     def logits(self, x: Tensor) -> Tensor:
         """(N, K) float64 logits of features (N, d)."""
-        # centred first: a large common offset would eat the digits of the small directions
+        # centre first: a large common offset would cost the digits of small directions
         return (x.double() - self.mean) @ self.weight.T + self.bias
 
     def predict(self, x: Tensor, allowed: Tensor | None = None) -> Tensor:
-        """(N,) int64 class ids of features (N, d), among those ``allowed``, (N, K) bool."""
+        """(N,) int64 class ids of features (N, d), among the classes ``allowed``, (N, K) bool."""
         logits = self.logits(x)
         if allowed is not None:
             logits = logits.masked_fill(~allowed, -torch.inf)
@@ -66,11 +65,11 @@ class Probe:
 
 @dataclass(frozen=True)
 class Whitened:
-    """Training features as probes see them.
+    """Whitened training features, the input of the probes.
 
     Attributes:
         mean: (d,) float64.
-        axes: (d, r) float64 from centred features to the points.
+        axes: (d, r) float64, the map from centred features to the points.
         points: (n_local, r) float32, uncorrelated and of unit variance over all ranks.
     """
 
@@ -81,9 +80,9 @@ class Whitened:
 
 @full_float32()
 def fit_probe(features: Tensor, targets: Tensor, num_classes: int, *, group: Group = None) -> Probe:
-    """Multinomial logistic regression to convergence, on all ranks' features together.
+    """Multinomial logistic regression to convergence, on the features of all ranks.
 
-    L-BFGS (SciPy) on the loss and gradient summed over ranks: every rank takes the same steps.
+    L-BFGS (SciPy) uses loss and gradient summed over ranks, so every rank takes the same steps.
 
     Args:
         features: (n_local, d) floating point, any scale and offset.
@@ -95,14 +94,14 @@ def fit_probe(features: Tensor, targets: Tensor, num_classes: int, *, group: Gro
         The probe, the same on every rank.
 
     Raises:
-        ValueError: if shapes disagree, a target is out of range, or features are not finite.
+        ValueError: shapes disagree, a target is out of range, or features are not finite.
     """
     return fit_whitened(whiten(features, targets, num_classes, group), targets, num_classes, group)
 
 
 @full_float32()
 def fit_whitened(white: Whitened, targets: Tensor, num_classes: int, group: Group = None) -> Probe:
-    """:func:`fit_probe` on features that are whitened already: several probes can share them.
+    """:func:`fit_probe` on whitened features, which several probes can share.
 
     Raises:
         ValueError: targets do not fit.
@@ -163,11 +162,11 @@ def cluster_and_linear_probe(
 
 @full_float32()
 def whiten(features: Tensor, labels: Tensor, num_classes: int, group: Group = None) -> Whitened:
-    """Features in uncorrelated coordinates of unit variance, whatever the labels.
+    """Features in uncorrelated coordinates of unit variance; the labels only improve the precision.
 
-    The covariance is put together from the part within and the part between the labelled classes.
-    Near collapse the first is orders of magnitude smaller and would drown in the rounding of the
-    second; apart, float32 products of class-centred residuals keep all its digits.
+    The covariance is the sum of the parts within and between the labelled classes. Near collapse,
+    the first part is orders of magnitude smaller and would be lost in the rounding of the second.
+    Computed separately, float32 products of class-centred residuals keep all its digits.
 
     Args:
         features: (n_local, d) floating point.
@@ -200,7 +199,7 @@ def _total_axes(
 ) -> tuple[Tensor, Tensor]:
     """Variances (r,) and axes (d, r) of the total covariance of all ranks' ``count`` samples."""
     d = residuals.shape[1]
-    if count + len(between) < d:  # d³ would be the cost of the d × d covariance
+    if count + len(between) < d:  # the d × d covariance would cost d³
         rows = concat_over_ranks(residuals, group).double() / count**0.5
         rows = torch.cat([rows, between])
         return gram_axes(rows, len(rows))

@@ -1,4 +1,4 @@
-"""The clusters that were chosen, refined by mixtures, and the probability of each sample's."""
+"""Refine the chosen clusters by mixtures, and give the probability of each sample's cluster."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,26 +10,27 @@ from collapse_lit.measure.recovery.choice import Choice
 from collapse_lit.measure.recovery.mixture import REFINES, free_describes_better, free_posterior
 from collapse_lit.measure.recovery.spaces import Space
 
-SHALLOW, FLAT = 0.8, 1.1  # depths between which a valley is less and less of one
-PER_AXIS = 10  # samples of a cluster for each axis, from which on its own covariance is worth it
-LOST = 0.5  # share of the excess over an even guess that clusters without a valley lose
+SHALLOW, FLAT = 0.8, 1.1  # depths between which a valley gradually vanishes
+PER_AXIS = 10  # samples of a cluster per axis needed for its own covariance
+LOST = 0.5  # share of the excess over a uniform guess that clusters without a valley lose
 
 
 def refined(choice: Choice, plain: tuple[Space, FloatArray], seed: int) -> list[FloatArray]:
-    """Posteriors (n, k): the final ones of all samples first, then all others that speak for them.
+    """Posteriors (n, k): the final posteriors of all samples first, then the others to average.
 
-    The space's clusterer comes first. Where that is a Gaussian mixture, a mixture with free
-    covariances goes on from it in the space that scales no sample, if it describes held-out samples
-    better and keeps the clusters. Started from k-means it is drawn to splits by spread instead.
+    The space's clusterer runs first. If it is a Gaussian mixture, a mixture with free covariances
+    continues from it in the space without scaling to unit length. The free mixture is used if it
+    describes held-out samples better and keeps the clusters. Started from k-means, it would tend to
+    split by variance.
 
     Args:
         choice: what was chosen.
-        plain: the space on offer that scales no sample, and the points (n, r) in it.
-        seed: of the clusterer.
+        plain: the candidate space without scaling to unit length, and its points (n, r).
+        seed: seed of the clusterer.
 
     Returns:
-        By the space's clusterer of all samples and of either half; before these, the same three by
-        the free mixture where it is used.
+        The posteriors of the space's clusterer from all samples and from both halves. If the free
+        mixture is used, its three posteriors come first.
     """
     best, k = choice.candidate, choice.candidate.k
     everyone = posterior_of(best, best.points, best.ids, seed)
@@ -56,15 +57,15 @@ def refined(choice: Choice, plain: tuple[Space, FloatArray], seed: int) -> list[
 
 
 def tempered(posterior: FloatArray, depth: NDArray[np.float64], stability: float) -> FloatArray:
-    """Mean posteriors (n, k), drawn to an even guess where clusters may be pieces of one shape.
+    """Mean posteriors (n, k), shrunk to a uniform guess if clusters may be parts of a continuum.
 
-    Halves and spaces that disagree have averaged out already. A cut that all of them make, and that
-    no valley bears out, says little about any class. So half of its excess over an even guess is
-    taken off; ``docs/recovery.md`` shows what is right on features with known labels.
+    Averaging already covers halves and spaces that disagree. A cut on which they all agree, but
+    without a valley, says little about classes. So half of its excess over a uniform guess is
+    removed. ``docs/recovery.md`` shows the calibration on features with known labels.
 
     Args:
         posterior: (n, k).
-        depth: (n,) density at the valley of each sample's cluster, in units of the lower peak.
+        depth: (n,) density at the valley of each sample's cluster, relative to the lower peak.
         stability: agreement of the halves, in [0, 1].
     """
     missing = np.clip((depth - SHALLOW) / (FLAT - SHALLOW), 0, 1)

@@ -1,4 +1,4 @@
-"""Names that stand for functions: what a part of a space's name may be."""
+"""A registry of functions by name, for the parts of a space's name."""
 
 import re
 from typing import TypeVar
@@ -10,8 +10,8 @@ class Registry(dict[str, T]):
     """Entries by name, in the order in which they were registered.
 
     Args:
-        what: What an entry is, for messages.
-        pattern: Regular expression that the whole of a name matches.
+        what: The type of entry, for messages.
+        pattern: Regular expression that must match the whole name.
     """
 
     def __init__(self, what: str, pattern: str) -> None:
@@ -23,12 +23,12 @@ class Registry(dict[str, T]):
         """Register an entry.
 
         Raises:
-            ValueError: The name is taken, or could not be read off a space's name.
+            ValueError: The name is taken, or it does not match the pattern.
         """
         if re.fullmatch(self.pattern, name) is None:
             raise ValueError(
-                f"{self.what} cannot be called {name!r}: it has to match {self.pattern}"
+                f"a {self.what} cannot be named {name!r}: the name must match {self.pattern}"
             )
         if name in self:
-            raise ValueError(f"there is a {self.what} called {name!r} already")
+            raise ValueError(f"a {self.what} named {name!r} already exists; choose another name")
         self[name] = entry

@@ -1,4 +1,4 @@
-"""How well clusters give the fine classes back: on held-out samples, from floor to ceiling."""
+"""Score clusters as fine classes on held-out samples, with floor and ceiling."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,18 +14,18 @@ from collapse_lit.measure.recovery.clusters import Recovery
 from collapse_lit.measure.recovery.matching import Matching, match_clusters, match_random_clusters
 from collapse_lit.measure.recovery.probe import Whitened, fit_whitened, whiten
 
-FLOOR_DRAWS = 3  # of random clusters; each costs a probe, as much as the headline itself
+FLOOR_DRAWS = 3  # of random clusters; each draw costs a probe, like the headline
 
 
 @dataclass(frozen=True)
 class LabelledFeatures:
-    """Features with both labels, as one rank holds them.
+    """One rank's features with both labels.
 
     Attributes:
         features: (n_local, d) floating point.
-        coarse: (n_local,) int64, 0..C-1; -1 for a class that training lacks.
+        coarse: (n_local,) int64, 0..C-1; -1 for a class that is not in the training set.
         fine: (n_local,) int64.
-        index: (n_local,) int64 global sample ids; None for the position, in a single process.
+        index: (n_local,) int64 global sample ids; None for positions in a single process.
     """
 
     features: Tensor
@@ -44,36 +44,38 @@ def score_recovery(
     seed: int = 0,
     group: Group = None,
 ) -> tuple[dict[str, float], tuple[float, ...]]:
-    """Score clusters against the fine labels that they were found without.
+    """Score clusters against fine labels.
 
-    The headline is ``clp_test``, cluster-and-linear-probe: a linear probe is trained on the
-    clusters of the training samples, and asked about the test samples; its answers count as the
-    fine classes that the clusters are matched to. The same probe gives ceiling and floor.
+    The headline is ``clp_test``, cluster-and-linear-probe. A linear probe is trained on the
+    clusters of the training samples, and predicts the test samples. Each predicted cluster counts
+    as its matched fine class. The same probe gives ceiling and floor.
 
-    - ``acc``, ``acc_macro``, ``nmi``, ``ari``: the clusters of the training samples, as
-      :func:`match_clusters` scores them.
-    - ``acc_raw``: ``acc`` of plain Faiss k-means on the raw features, with as many clusters.
-    - ``clp_test``: share of test samples whose fine class is found.
-    - ``clp_test_inside``: the same among those that are put into their own coarse class.
+    - ``acc``, ``acc_macro``, ``nmi``, ``ari``: scores of the training clusters by
+      :func:`match_clusters`.
+    - ``acc_raw``: ``acc`` of plain Faiss k-means on the raw features, with the same number of
+      clusters.
+    - ``clp_test``: share of test samples whose fine class is predicted.
+    - ``clp_test_inside``: this share among test samples whose predicted cluster is in the right
+      coarse class.
     - ``probe_test``: ceiling, the probe trained on the true fine labels.
-    - ``floor``: the probe trained on random clusters, matched like those found; mean of three
-      draws. ``floor_std``: their standard deviation (n - 1 in the denominator).
-    - ``chance``: what an even guess scores inside the true coarse class.
+    - ``floor``: the probe trained on random clusters, matched in the same way; mean of three draws.
+      ``floor_std``: standard deviation of the draws (n - 1 in the denominator).
+    - ``chance``: accuracy of a uniform guess inside the true coarse class.
 
     Args:
-        found: What :func:`recover` gave for the training samples.
+        found: The result of :func:`recover` for the training samples.
         train: The training samples.
-        test: Held-out samples; None leaves out what needs them.
-        views: (v·n_local, d) features of v views of the training samples, all samples in each view,
-            for the probes to learn from; by default the samples themselves.
+        test: Held-out samples; None skips the scores that need them.
+        views: (v·n_local, d) features of v views of the training samples, view by view, for
+            training the probes; by default the samples themselves.
         seed: Seed of the random clusters and of k-means.
         group: Process group whose ranks hold the samples; None for a single process.
 
     Returns:
-        The scores by key; and ``acc`` inside each coarse class.
+        The scores by key, and ``acc`` inside each coarse class.
 
     Raises:
-        ValueError: Samples of one fine class carry different coarse labels, or shapes do not fit.
+        ValueError: Samples of one fine class have different coarse labels, or shapes do not fit.
 
     Example:
         >>> import torch
@@ -108,7 +110,7 @@ def score_recovery(
     answer, right = probing.answers(found.ids, matching.cluster_to_fine)
     inside = found.cluster_to_coarse.to(answer.device)[answer] == test.coarse
     scores["clp_test"] = mean_over_ranks(right, group)
-    # of a cluster in another coarse class, no sample is right
+    # a cluster in another coarse class is never right
     scores["clp_test_inside"] = mean_over_ranks(right[inside], group)
     every_fine = torch.arange(len(fine_to_coarse), device=train.fine.device)
     scores["probe_test"] = probing.accuracy(train.fine, every_fine)
@@ -130,7 +132,7 @@ def score_recovery(
 
 
 def floor_seeds(seed: int) -> Sequence[int]:
-    """A seed for each draw of random clusters; those of two seeds have none in common."""
+    """A seed for each draw of random clusters; different ``seed`` values share no draws."""
     return range(FLOOR_DRAWS * seed, FLOOR_DRAWS * (seed + 1))
 
 
@@ -142,7 +144,9 @@ def _plain_kmeans(
     seed: int,
     group: Group,
 ) -> Matching:
-    """Plain Faiss k-means on the raw features, with as many clusters, matched to fine classes."""
+    """Plain Faiss k-means on the raw features with the same number of clusters, matched to fine
+    classes.
+    """
     raw = recover(
         train.features,
         train.coarse,
@@ -158,12 +162,12 @@ def _plain_kmeans(
 
 @dataclass(frozen=True)
 class _Probing:
-    """What all probes learn from and are asked about.
+    """The training and test data of all probes.
 
     Attributes:
-        white: (v·n_local, d) features to learn from: v views, all training samples in each.
+        white: (v·n_local, d) training features of v views, with all training samples in each view.
         num_views: v.
-        test: The samples asked about.
+        test: The samples to predict.
         group: Process group whose ranks hold the samples.
     """
 
@@ -173,14 +177,14 @@ class _Probing:
     group: Group
 
     def answers(self, targets: Tensor, to_fine: Tensor) -> tuple[Tensor, Tensor]:
-        """Ask a probe that is trained on targets (n_local,) in 0..K-1.
+        """Train a probe on targets (n_local,) in 0..K-1 and predict the test samples.
 
         Args:
-            targets: Of the training samples.
-            to_fine: (K,) the fine class that an answer counts as.
+            targets: Targets of the training samples.
+            to_fine: (K,) the fine class of each target.
 
         Returns:
-            The answer to each test sample, (n_test,) in 0..K-1, and whether it is right.
+            The prediction for each test sample, (n_test,) in 0..K-1, and whether it is right.
         """
         repeated = targets.repeat(self.num_views)
         probe = fit_whitened(self.white, repeated, len(to_fine), self.group)
@@ -188,22 +192,22 @@ class _Probing:
         return answer, to_fine.to(answer.device)[answer] == self.test.fine
 
     def accuracy(self, targets: Tensor, to_fine: Tensor) -> float:
-        """Share of test samples, over all ranks, that such a probe is right about."""
+        """Accuracy of such a probe on the test samples of all ranks."""
         return mean_over_ranks(self.answers(targets, to_fine)[1], self.group)
 
 
 def _chance(fine_to_coarse: Tensor, num_coarse: int, coarse: Tensor, group: Group) -> float:
-    """Share of test samples with coarse labels (n_test,) that an even guess inside them finds."""
+    """Accuracy of a uniform guess inside the coarse labels (n_test,) of the test samples."""
     known = fine_to_coarse[fine_to_coarse >= 0]
     guess = 1 / torch.bincount(known, minlength=num_coarse)  # (C,)
-    guess = torch.cat([guess, guess.new_zeros(1)])  # -1: a class that training lacks
+    guess = torch.cat([guess, guess.new_zeros(1)])  # -1: a class that is not in the training set
     return mean_over_ranks(guess.to(coarse.device)[coarse], group)
 
 
 def fine_hierarchy(fine: Tensor, coarse: Tensor, group: Group = None) -> Tensor:
-    """The coarse class of each fine class, (F,) int64, read off the labels of all ranks.
+    """The coarse class of each fine class, (F,) int64, from the labels of all ranks.
 
-    -1 for a number below F that no sample carries.
+    It is -1 for a fine class without samples.
 
     Args:
         fine: (n_local,) int64.
@@ -211,7 +215,7 @@ def fine_hierarchy(fine: Tensor, coarse: Tensor, group: Group = None) -> Tensor:
         group: Process group whose ranks hold the samples; None for a single process.
 
     Raises:
-        ValueError: Samples of one fine class carry different coarse labels.
+        ValueError: Samples of one fine class have different coarse labels.
     """
     size = fine.max().add(1).reshape(1) if len(fine) else fine.new_zeros(1)
     max_over_ranks(size, group)
@@ -221,5 +225,5 @@ def fine_hierarchy(fine: Tensor, coarse: Tensor, group: Group = None) -> Tensor:
     astray = (fine_to_coarse[fine] != coarse).any().long().reshape(1)
     max_over_ranks(astray, group)
     if int(astray):
-        raise ValueError("samples of one fine class carry different coarse labels")
+        raise ValueError("samples of one fine class have different coarse labels")
     return fine_to_coarse

@@ -1,4 +1,4 @@
-"""Which rank and thread clusters which coarse class; no feature passes here."""
+"""Distribute coarse classes over ranks and threads; no features are exchanged here."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +13,7 @@ from collapse_lit.measure.recovery.clusters import ClassClusters
 
 
 def owners(counts: Sequence[int], numbers: Sequence[int | None], group: Group) -> np.ndarray:
-    """(C,) the rank that clusters each coarse class: the largest n·k to the least loaded rank."""
+    """(C,) the rank of each coarse class; the largest n·k goes to the least loaded rank."""
     _, size = rank_and_size(group)
     work = np.array([n * (k or MOST_CLUSTERS) for n, k in zip(counts, numbers, strict=True)])
     load = np.zeros(size)
@@ -27,10 +27,10 @@ def owners(counts: Sequence[int], numbers: Sequence[int | None], group: Group) -
 def side_by_side(
     work: Callable[[int], ClassClusters], classes: Sequence[int]
 ) -> list[ClassClusters]:
-    """``work`` for each class, one thread a class and no threads inside.
+    """Run ``work`` for each class, one thread per class and no threads inside.
 
-    The kernels are too short to share out: threads that wait for one another are slower than one.
-    With features on a GPU most of the work is still the CPU's.
+    The kernels are too short to split: waiting threads are slower than a single thread. Features
+    on a GPU change nothing: the CPU does most of the work.
     """
     threads = max(min(torch.get_num_threads(), len(classes)), 1)
     with (
@@ -43,11 +43,11 @@ def side_by_side(
 def of_all_ranks(
     find: Callable[[], list[ClassClusters]], group: Group
 ) -> tuple[ClassClusters, ...]:
-    """What ``find`` gives on each rank, in the order of coarse classes, the same on every rank.
+    """Gather the results of ``find`` from all ranks, in the order of coarse classes.
 
     Raises:
-        Exception: on every rank where ``find`` fails on one: that rank's own error there, a
-            ValueError with its message elsewhere.
+        Exception: ``find`` failed on a rank. That rank raises its own error, the other ranks a
+            ValueError with its message.
     """
     if group is None:
         return tuple(find())

@@ -1,4 +1,4 @@
-"""Where a coarse class is clustered and with what: ``white32/gmm``, parsed once."""
+"""Spaces for clustering a coarse class: coordinates and clusterer, such as ``white32/gmm``."""
 
 import re
 from dataclasses import dataclass, replace
@@ -18,21 +18,21 @@ from collapse_lit.measure.recovery.kinds import (
     row_blocks,
 )
 
-CANDIDATES = ("white32/gmm", "unit-white32/gmm")  # of the choice that needs no label
-ONE_WAY = 0.5  # length of the mean of vectors of length one; 0 for all directions, 1 for one
+CANDIDATES = ("white32/gmm", "unit-white32/gmm")  # candidates of the label-free choice
+ONE_WAY = 0.5  # smallest length of the mean unit vector; 0: all directions, 1: one direction
 NAME = re.compile(r"(unit-)?([a-z][a-z_]*)([1-9]\d*)?/([a-z][a-z0-9_]*)")
 
 
 @dataclass(frozen=True)
 class Space:
-    """A kind of coordinates of the features inside a coarse class, and a clusterer.
+    """A kind of coordinates inside a coarse class, and a clusterer.
 
-    ``str(space)`` is the name that it was parsed from, and that is recorded with every number.
+    ``str(space)`` is the name from which it was parsed, and which is recorded with every result.
 
     Attributes:
         kind: Name of the kind of coordinates, a key of ``kinds.KINDS``.
         clusterer: Name of the clusterer, a key of ``clusterers.CLUSTERERS``.
-        rank: Number of coordinates where the name carries it, else None.
+        rank: Number of coordinates if the name contains it, else None.
         unit: Whether features are scaled to length one first.
     """
 
@@ -46,7 +46,7 @@ class Space:
         """``"unit-white32/gmm"`` → unit length, whitened, 32 coordinates, Gaussian mixture.
 
         Raises:
-            ValueError: No such space is registered; the message names those that are.
+            ValueError: The space is not registered; the message lists the registered parts.
         """
         match = NAME.fullmatch(name)
         kind = None if match is None else KINDS.get(match[2])
@@ -65,23 +65,23 @@ class Space:
 
     @property
     def coordinates(self) -> Kind:
-        """What makes its coordinates."""
+        """How to compute its coordinates."""
         return KINDS[self.kind]
 
     def with_rank(self, rank: int) -> "Space":
-        """The space with the rank that it really has: ``white32/gmm`` → ``white17/gmm``."""
+        """The space with its actual rank: ``white32/gmm`` → ``white17/gmm``."""
         return self if self.rank is None else replace(self, rank=rank)
 
 
 def spaces_to_try(space: str | Space | None, *, estimate: bool = False) -> tuple[Space, ...]:
-    """The space asked for, or those that the label-free choice is made from.
+    """The requested space, or the candidates of the label-free choice.
 
     Args:
-        space: A space or its name; None or ``"auto"`` for the choice.
-        estimate: Whether a number of clusters is to be estimated in it.
+        space: A space or its name; None or ``"auto"`` for the label-free choice.
+        estimate: Whether a number of clusters must be estimated.
 
     Raises:
-        ValueError: No such space is registered, or it allows no estimate.
+        ValueError: The space is not registered, or it allows no estimate.
     """
     if isinstance(space, Space):
         spaces: tuple[Space, ...] = (space,)
@@ -100,8 +100,8 @@ def spaces_to_try(space: str | Space | None, *, estimate: bool = False) -> tuple
 def _unknown(name: str) -> str:
     kinds = [f"{key}R" if kind.ranked else key for key, kind in KINDS.items()]
     return (
-        f"space {name!r} is not known: it is KIND/CLUSTERER, such as 'white32/gmm', with KIND one "
-        f"of {', '.join(kinds)} (R a number, unit- before it or not) and CLUSTERER one of "
+        f"space {name!r} is unknown: give KIND/CLUSTERER, such as 'white32/gmm'. KIND is one of "
+        f"{', '.join(kinds)} (R is a number; the prefix unit- is optional), CLUSTERER is one of "
         f"{', '.join(CLUSTERERS)}"
     )
 
@@ -109,7 +109,9 @@ def _unknown(name: str) -> str:
 def counts_and_means(
     features: Tensor, coarse: Tensor, num_coarse: int, group: Group, *, unit: bool = False
 ) -> tuple[Tensor, Tensor]:
-    """Samples (C,) and mean feature (C, d) of each coarse class over all ranks, in float64."""
+    """Number of samples (C,) and mean feature (C, d) of each coarse class over all ranks, in
+    float64.
+    """
     d = features.shape[1]
     sums = torch.zeros(num_coarse, d + 1, dtype=torch.float64, device=features.device)
     for c in range(num_coarse):
@@ -122,10 +124,10 @@ def counts_and_means(
 
 
 def point_one_way(features: Tensor, coarse: Tensor, num_coarse: int, group: Group) -> Tensor:
-    """(C,) bool: whether the features of a coarse class point into one direction, more or less.
+    """(C,) bool: whether the features of a coarse class point roughly in one direction.
 
-    Where they do not, as with centred features of few dimensions or one huge column, samples on
-    either side of zero become clusters of a sign once all are scaled to length one.
+    Otherwise, scaling to length one would turn samples on the two sides of zero into clusters by
+    sign. Examples are centred features with few dimensions or with one huge column.
     """
     _, means = counts_and_means(features, coarse, num_coarse, group, unit=True)
     return means.norm(dim=1) >= ONE_WAY
@@ -136,22 +138,22 @@ def coordinates(
 ) -> Tensor:
     """Coordinates of every sample in the space of its own coarse class.
 
-    Means first, then the scatter of centred residuals, in float64 throughout: a one-pass scatter in
-    float32 is wrong near collapse. Only d numbers and a d × d scatter per class cross ranks. Any
-    sharding gives the same coordinates. Layouts such as t-SNE come later, class by class
+    First come the means, then the scatter of centred residuals, all in float64: a one-pass scatter
+    in float32 is wrong near collapse. Ranks exchange only d numbers and a d × d scatter per class.
+    Any sharding gives the same coordinates. Layouts such as t-SNE follow later, class by class
     (:func:`laid_out`).
 
     Args:
         features: (n_local, d) floating point.
         coarse: (n_local,) int64 in 0..num_coarse-1.
         num_coarse: number of coarse classes C.
-        space: which coordinates; its rank is cut to d and, class by class, to the directions that
-            vary and to one for every sixteen samples.
+        space: the coordinates. The rank is limited to d and, in each class, to the number of
+            varying directions and to one axis for every sixteen samples.
         group: process group whose ranks hold the samples.
 
     Returns:
-        (n_local, r) float32 of unit total variance per column on average; columns beyond the
-        rank of a class are zero.
+        (n_local, r) float32 with an average variance of one per column; columns beyond the rank of
+        a class are zero.
     """
     counts, means = counts_and_means(features, coarse, num_coarse, group, unit=space.unit)
     kind, d = space.coordinates, features.shape[1]
@@ -161,7 +163,7 @@ def coordinates(
         rows = torch.where(coarse == c)[0]
         residuals = ClassResiduals(features, rows, means[c], space.unit, count, group)
         points_of = kind.fit(residuals, width)
-        # rounded from float64, so that it does not depend on the sharding
+        # rounded from float64, so that the result does not depend on the sharding
         for part, block in zip(rows.split(ROWS_AT_A_TIME), residuals.blocks(), strict=True):
             points = points_of(block).float()
             result[part, : points.shape[1]] = points
@@ -169,11 +171,11 @@ def coordinates(
 
 
 def laid_out(points: Tensor, space: Space, seed: int) -> Tensor:
-    """The points of one class that are clustered, from its coordinates (n, r) in the space.
+    """The points of one class to cluster, from its coordinates (n, r) in the space.
 
     Returns:
-        (n, 2) float32, centred and of unit variance, as t-SNE, UMAP or another layout gives them;
-        the coordinates themselves elsewhere.
+        (n, 2) float32 points of t-SNE, UMAP or another layout, centred and with unit variance;
+        without a layout, the coordinates themselves.
 
     Raises:
         ImportError: The layout's library is not installed.

@@ -1,17 +1,18 @@
-"""Whether a valley of density lies between clusters, or one shape was cut in pieces.
+"""Test whether a valley of density lies between clusters, or whether they are parts of a continuum.
 
-A curve, a gradient of light or a Gaussian can be cut into clusters that are stable and look well
-separated. What it lacks is a valley. One half of the samples is clustered and says where to look;
-the other half, which had no part in that, counts:
+A curve, a gradient of light or a Gaussian can be cut into stable clusters that look well separated,
+but without a valley. One half of the samples is clustered and shows where to look. The independent
+other half counts:
 
-- H₀: along the line that separates two clusters best, the density at the valley is no lower than
-  ``DEPTH`` times that at the lower of two peaks.
-- p: of as few samples at the valley, given those at the valley and at that peak, in windows of
-  equal width: a binomial test, on the counts of both halves together, the larger of two peaks.
+- H₀: along the line that separates two clusters best, the density at the valley is at least
+  ``DEPTH`` times the density at the lower of two peaks.
+- p: a binomial test for so few samples at the valley, given the number at the valley and at the
+  peak, in windows of equal width. It uses the counts of both halves, and the larger p-value of the
+  two peaks.
 
-A curved shape has such a valley too, since a straight line leaves it. So what is found is looked at
-once more, among the samples that lie near the boundary as far as all other directions tell: on a
-curve they lie at the valley itself, of two clusters they lie on either side.
+A curved shape also has such a valley, because a straight line leaves the shape. A second test
+therefore uses only samples that lie near the boundary according to all other directions. On a
+curve, they lie at the valley itself. For two clusters, they lie on both sides.
 """
 
 from collections.abc import Sequence
@@ -25,31 +26,31 @@ from sklearn.ensemble import ExtraTreesRegressor
 
 from collapse_lit.measure.clustering import FloatArray, IdArray
 
-VALLEY = 0.01  # p-value from which on there is no valley to speak of
-DEPTH = 0.9  # of the lower peak: a dip that is less deep is none, however many samples show it
-LEAST = 4  # samples of a cluster in a half
-MOST = 10_000  # samples of a half that are looked at
-SHRINKAGE = 0.1  # of the covariance within clusters to a multiple of the identity
-WINDOW = 0.125  # half the width of a window; the line goes from one mean, 0, to the other, 1
+VALLEY = 0.01  # valleys need a smaller p-value
+DEPTH = 0.9  # of the lower peak: a shallower dip is never a valley
+LEAST = 4  # smallest number of samples of a cluster in a half
+MOST = 10_000  # largest number of samples used per half
+SHRINKAGE = 0.1  # of the within-cluster covariance to a multiple of the identity
+WINDOW = 0.125  # half width of a window; the line goes from one mean (0) to the other (1)
 PLACES = np.linspace(-0.5, 1.5, 41)
 BETWEEN = (PLACES >= 0.2) & (PLACES <= 0.8)
 
-NEAR = 0.5  # share of the samples that is looked at once more
-TELLS = 0.05  # R² from which on the other directions tell how near the boundary a sample is
-FAR = 0.75  # distances from it beyond this are alike
-TREES, LEAF, LEARNT = 40, 25, 1500  # trees, samples in a leaf and in all, of each regression
-VOID = 0.05  # density, in units of the lower peak, that needs no second look
+NEAR = 0.5  # share of the samples in the second test
+TELLS = 0.05  # smallest R² for predicting the distance to the boundary from other directions
+FAR = 0.75  # larger distances from the boundary count as equal
+TREES, LEAF, LEARNT = 40, 25, 1500  # trees, samples per leaf and in total, of each regression
+VOID = 0.05  # relative density of a valley that needs no second test
 
 Points = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
 class Valleys:
-    """The valley around each of k clusters, that of the other cluster it is nearest to.
+    """The valley around each of k clusters, towards the cluster with the weakest valley.
 
     Attributes:
         p: (k,) p-values.
-        depth: (k,) density there, in units of the lower of two peaks; 1 or more: no valley.
+        depth: (k,) density at the valley, relative to the lower of two peaks; 1 or more: no valley.
     """
 
     p: Points
@@ -65,21 +66,20 @@ def valleys(
     *,
     twice: bool = True,
 ) -> Valleys:
-    """How sure it is that each cluster is cut off from the others by a valley of density.
+    """Test whether a valley of density lies between each cluster and the others.
 
     Args:
-        points: (n, r) of one coarse class, in a space that was not chosen to show clusters.
+        points: (n, r) points of one coarse class, in a space that was not chosen to show clusters.
         halves: two disjoint sets of rows.
-        ids: for each half, clusters (n,) of all samples in 0..k-1 that were found without the other
-            half; the numbers of both mean the same. With clusters that were found in all samples,
-            p-values are too small.
+        ids: for each half, clusters (n,) of all samples in 0..k-1, found without the other half,
+            with the same numbering. Clusters found in all samples would make p-values too small.
         k: number of clusters.
         seed: seed of the regression.
-        twice: whether to look a second time, among the samples near the boundary.
+        twice: whether to run the second test, on the samples near the boundary.
 
     Returns:
-        p-values and depths, the largest one of each cluster's pairs; 1 for k = 1, where all samples
-        are alike, and where a cluster or the samples between two are too few to tell.
+        The largest p-value and depth over the pairs of each cluster. They are 1 for k = 1, if all
+        samples are equal, or if there are too few samples in a cluster or between two clusters.
     """
     if k == 1 or not np.ptp(points, axis=0).any():
         return Valleys(np.ones(k), np.ones(k))
@@ -102,11 +102,11 @@ def valleys(
 
 
 def _whitening(x: Points, y: IdArray, k: int) -> Points:
-    """(r, r) to coordinates in which the clusters are as round as they get, turned no further."""
+    """(r, r) map to coordinates with round clusters, without rotation."""
     means = np.stack([x[y == c].mean(axis=0) for c in range(k)])
     e = x - means[y]
     S = e.T @ e / len(e)
-    if not S.any():  # each cluster is one point
+    if not S.any():  # every cluster is a single point
         return np.eye(len(S))
     values, axes = eigh(S + SHRINKAGE * np.trace(S) / len(S) * np.eye(len(S)))
     whitening: Points = (axes / np.sqrt(values)) @ axes.T
@@ -115,7 +115,7 @@ def _whitening(x: Points, y: IdArray, k: int) -> Points:
 
 @dataclass(frozen=True, eq=False)
 class _Side:
-    """Samples of two clusters of one half: places (m,) along the line between them."""
+    """Samples of two clusters of one half, with positions (m,) along the line between them."""
 
     places: Points
     points: Points  # (m, r)
@@ -123,7 +123,7 @@ class _Side:
 
     @property
     def rest(self) -> Points:
-        """(m, r) the points without what they have of the line's direction."""
+        """(m, r) the points without their component along the line."""
         rest: Points = self.points - np.outer(self.points @ self.unit, self.unit)
         return rest
 
@@ -133,7 +133,7 @@ class _Side:
 
 @dataclass(frozen=True, eq=False)
 class _Line:
-    """The line between the means of two clusters: one half says where to look, the other counts."""
+    """The line between two cluster means: one half shows where to look, the other half counts."""
 
     say: _Side
     count: _Side
@@ -149,14 +149,14 @@ class _Line:
         return cls(*(_Side((z[rows] - start) @ unit / length, z[rows], unit) for rows in ours))
 
     def counted(self) -> Points:
-        """(3,) samples of the other half at the left peak, the valley and the right peak."""
+        """(3,) counts of the other half at the left peak, the valley and the right peak."""
         valley, peaks = _valley_and_peaks(self.say.places)
         return _in_windows(self.count.places, np.array([peaks[0], valley, peaks[1]])).astype(
             np.float64
         )
 
     def near_boundary(self, seed: int) -> "_Line":
-        """The samples of both halves near the boundary, as far as the rest tells, on each side."""
+        """The samples of both halves near the boundary, as predicted from the other directions."""
         valley, _ = _valley_and_peaks(self.say.places)
         kept_say = np.ones(len(self.say.places), dtype=bool)
         kept_count = np.ones(len(self.count.places), dtype=bool)
@@ -175,7 +175,7 @@ class _Line:
 
 
 def _distances_told(side: _Side, valley: float, seed: int) -> ExtraTreesRegressor:
-    """How far a sample is from the valley, as far as what is off the line tells."""
+    """A regression of the distance to the valley on the components off the line."""
     distance = np.minimum(np.abs(side.places - valley), FAR)
     trees = ExtraTreesRegressor(
         TREES,
@@ -196,13 +196,13 @@ def _valley_and_peaks(say: Points) -> tuple[float, list[float]]:
 
 
 def _in_windows(samples: Points, places: Points) -> IdArray:
-    """How many samples are in the window around each place."""
+    """The number of samples in the window around each place."""
     inside: IdArray = (np.abs(samples[:, None] - places) < WINDOW).sum(axis=0)
     return inside
 
 
 def _valley_between(lines: Sequence[_Line], seed: int, twice: bool) -> tuple[float, float]:
-    """p-value and depth of the valley between two clusters, by the counts of both halves."""
+    """p-value and depth of the valley between two clusters, from the counts of both halves."""
     if not lines:
         return 1.0, 1.0
     first = _judged(np.sum([line.counted() for line in lines], axis=0))
@@ -218,7 +218,7 @@ def _judged(counts: Points) -> tuple[float, float]:
 
 
 def p_of_counts(left: float, valley: float, right: float) -> float:
-    """P(as few at the valley or fewer) under a valley ``DEPTH`` as dense as the lower peak."""
+    """P(at most this count at the valley) if its density is ``DEPTH`` times the lower peak."""
     share = DEPTH / (1 + DEPTH)
     return max(
         1.0 if peak == 0 else float(betainc(peak, valley + 1, 1 - share)) for peak in (left, right)

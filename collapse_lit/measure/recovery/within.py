@@ -1,4 +1,4 @@
-"""Sub-classes inside sub-classes: a cluster looked into again, in axes of its own."""
+"""Sub-classes inside sub-classes: divide a cluster again, in its own axes."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,19 +10,19 @@ from torch import Tensor
 from collapse_lit.measure.recovery.all_classes import recover
 from collapse_lit.measure.recovery.clusters import ClassClusters
 
-SMALLEST = 100  # samples of a cluster that is looked into
-DEEPEST = 3  # levels
+SMALLEST = 100  # smallest number of samples of a cluster to divide
+DEEPEST = 3  # largest number of levels
 
 
 @dataclass(frozen=True, eq=False)
 class Node:
-    """A set of samples, and what it divides into.
+    """A set of samples and its clusters.
 
     Attributes:
         rows: (n,) int64 rows of the features, ascending.
-        found: its clusters, ``found.index`` being rows of the features; None where the node is too
-            small or too deep to be looked into.
-        children: one node for each cluster; none where it does not divide.
+        found: its clusters, with rows of the features in ``found.index``; None if the node is too
+            small or too deep to divide.
+        children: one node for each cluster; empty if the node does not divide.
     """
 
     rows: Tensor
@@ -41,9 +41,9 @@ class Node:
 def recover_within(
     features: Tensor, rows: Tensor, k: int | Literal["auto"] = "auto", *, seed: int = 0
 ) -> ClassClusters:
-    """Look into one cluster: :func:`recover` on its samples alone, in their own axes.
+    """Divide one cluster: run :func:`recover` on its samples alone, in their own axes.
 
-    An easy split hides finer ones, for it takes the axes and outshines them.
+    A clear split hides finer splits, because it dominates the axes and the scores.
 
     Args:
         features: (N, d) of all samples.
@@ -52,7 +52,7 @@ def recover_within(
         seed: as in :func:`recover`.
 
     Returns:
-        Its clusters; ``index`` holds rows of ``features``.
+        The clusters; ``index`` holds rows of ``features``.
 
     Raises:
         ValueError: as :func:`recover`.
@@ -63,11 +63,11 @@ def recover_within(
 
 
 def subclass_tree(features: Tensor, rows: Tensor | None = None, *, seed: int = 0) -> Node:
-    """Divide the samples of one class as long as the clusters are distinct.
+    """Divide the samples of one class recursively while the clusters are distinct.
 
     Args:
         features: (N, d).
-        rows: (n,) int64 of the class; all by default.
+        rows: (n,) int64 rows of the class; all by default.
         seed: as in :func:`recover`.
     """
     rows = torch.arange(len(features)) if rows is None else rows.sort().values

@@ -1,5 +1,5 @@
 "use strict";
-// Charts are Plotly's. Here is only what ties them to the page: its colours, the picture of a point,
+// Plotly draws the charts. This script adds the colours, the picture of a point,
 // and the slider of a heat map. Text from the data is set as text, never as HTML.
 
 const TOUCH = matchMedia("(pointer: coarse)").matches;
@@ -26,7 +26,7 @@ function template() {
   };
 }
 
-const drawn = new Map(); // by element: a promise of its chart
+const drawn = new Map(); // element → promise of its chart
 
 function draw(element) {
   if (drawn.has(element)) return drawn.get(element);
@@ -48,7 +48,7 @@ function follow(event) {
   if (link) location.href = link;
 }
 
-// The picture of a point, and what is known of it.
+// The picture of a point with its lines of text.
 const tip = document.getElementById("tip");
 const picture = tip.querySelector(".picture");
 const spriteElement = document.getElementById("sprite");
@@ -88,7 +88,7 @@ function place(plot, point) {
 addEventListener("scroll", () => { tip.hidden = true; }, { passive: true });
 addEventListener("pointerdown", (event) => { if (!event.target.closest(".plot")) tip.hidden = true; });
 
-// The epochs of a heat map.
+// The slider over the epochs of a heat map.
 for (const element of document.querySelectorAll(".slider")) {
   const { epochs, frames } = held(element);
   const [range, output] = [element.querySelector("input"), element.querySelector("output")];
@@ -100,7 +100,7 @@ for (const element of document.querySelectorAll(".slider")) {
   range.addEventListener("input", show);
 }
 
-// A chart is drawn when it comes near the window: a page may have many.
+// A chart is drawn when it comes near the window, because a page may have many.
 const near = new IntersectionObserver((entries) => {
   for (const entry of entries) {
     if (entry.isIntersecting) {
@@ -115,10 +115,10 @@ dark.addEventListener("change", () => {
   for (const promise of drawn.values()) promise.then((plot) => Plotly.relayout(plot, { template: template() }));
 });
 
-// Printing: charts that were never near the window are drawn too.
+// Before printing, charts that were never near the window are drawn too.
 addEventListener("beforeprint", () => document.querySelectorAll(".chart").forEach(draw));
 
-// Names for clusters, typed here and saved as names.csv; kept by the browser until then.
+// Names of clusters: the browser keeps them until they are saved as names.csv.
 const fields = [...document.querySelectorAll("input.name")];
 const keep = document.getElementById("names")?.dataset.keep;
 const quoted = (text) => `"${text.replaceAll('"', '""')}"`;
@@ -135,7 +135,7 @@ function countNames() {
 }
 
 function stored(change) {
-  try { return change(localStorage); } catch { return null; } // a browser may refuse, for a file
+  try { return change(localStorage); } catch { return null; } // a browser may forbid storage for local files
 }
 
 if (fields.length) {
@@ -157,7 +157,7 @@ if (fields.length) {
   });
 }
 
-// Search: classes whose name, or that of a sample or a cluster shown, has the words.
+// Search: show classes with the words in their name, or in a name of their samples or clusters.
 const search = document.getElementById("search");
 search?.addEventListener("input", () => {
   const wanted = search.value.trim().toLowerCase();
