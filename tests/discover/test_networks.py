@@ -102,7 +102,7 @@ def test_a_full_gpu_is_not_blamed_on_the_images(trained, photos: Path, monkeypat
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.")
 
     monkeypatch.setattr("collapse_lit.discover.networks.extract_features", full)
-    with pytest.raises(UserError, match="does not fit into the memory of .*Tried to allocate"):
+    with pytest.raises(UserError, match=r"does not fit into the memory of .*Tried to allocate"):
         network_samples(options(trained[1]), photos)
 
 
