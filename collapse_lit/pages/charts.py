@@ -64,20 +64,22 @@ def scatter(
     symbols: Sequence[int],
     tips: Sequence[Sequence[Any]],
     label: str,
+    ranges: Sequence[Sequence[float] | None] = (None, None),
 ) -> Chart:
     """Points in a plane, one colour a group.
 
     Args:
         xy: (n, 2) where they are.
         groups: the number of each point's group.
-        names: what the legend calls each group.
+        names: what the legend calls each group, in the order of their colours.
         symbols: a small number for each point, which sets its shape.
         tips: for each point its tile in the page's sprite, or -1, and lines of text: what the page
             shows when it is pointed at.
         label: as for :class:`Chart`.
+        ranges: from where to where both axes go; by default as far as the points do.
     """
     traces = []
-    for place, group in enumerate(sorted(set(groups))):
+    for place, group in enumerate(names):
         mine = [i for i, of in enumerate(groups) if of == group]
         traces.append(
             go.Scatter(
@@ -97,8 +99,8 @@ def scatter(
         )
     bare = {"showticklabels": False, "showgrid": False, "zeroline": False, "title": {"text": ""}}
     layout = {
-        "xaxis": bare,
-        "yaxis": bare,
+        "xaxis": {**bare, "range": ranges[0]},
+        "yaxis": {**bare, "range": ranges[1]},
         "hovermode": "closest",
         "legend": BELOW,
         "showlegend": True,

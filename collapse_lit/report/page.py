@@ -60,6 +60,7 @@ def _charts(
 ) -> dict[str, Any]:
     """Everything that is drawn, None or empty where the data do not allow it."""
     from collapse_lit.report import charts  # Plotly takes a second to import
+    from collapse_lit.report.residuals import residuals
 
     named = snapshots[max(snapshots)] if snapshots else {}
     fine_names, coarse_names = (
@@ -76,8 +77,7 @@ def _charts(
         "recovery": None,
         "collapse": list(charts.collapse_charts(history)),
         "distances": None,
-        "scatter_epoch": scatter_epoch,
-        "residuals": [],
+        "residuals": None,
     }
     if any(SEPARATION in row for row in history):
         found["recovery"] = charts.recovery_chart(history, selected)
@@ -91,9 +91,9 @@ def _charts(
         heat_map = charts.distance_chart(frames["frames"], shown, names)
         found["distances"] = {"chart": heat_map, "frames": frames, "shown": shown}
     if scatter_epoch is not None:
-        points = scatters[scatter_epoch]
-        found["residuals"] = list(charts.residual_charts(points, fine_names, coarse_names, sprite))
-        found["told"] = bool((points["fine"] >= 0).all())
+        found["residuals"] = residuals(
+            scatters, scatter_epoch, chosen, fine_names, coarse_names, sprite
+        )
     return found
 
 
