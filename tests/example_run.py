@@ -53,6 +53,7 @@ def write_run(
             "fine_names": list(fine_names),
             "coarse_names": list(coarse_names),
             "space": ["white2/gmm"] * len(coarse_names),
+            "spread": [0.5 / (epoch + 1)] * len(coarse_names),
             "xy": (centres[fine] + rng.normal(size=(points, 2))).astype(np.float32),
             "coarse": coarse,
             "cluster": fine,

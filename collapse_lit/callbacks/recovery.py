@@ -1,5 +1,6 @@
 """Recovery of the hidden fine classes, epoch by epoch."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +27,7 @@ from collapse_lit.measure.recovery.all_classes import recover
 from collapse_lit.measure.recovery.clusters import Recovery
 from collapse_lit.measure.recovery.scoring import LabelledFeatures, score_recovery
 from collapse_lit.measure.recovery.spaces import spaces_to_try
+from collapse_lit.measure.recovery.spread import relative_spread
 from collapse_lit.metrics import DISTINCT, HEADLINE, SEPARATION, SILHOUETTE, STABILITY
 from collapse_lit.reading.batches import TakeApart
 
@@ -138,10 +140,15 @@ class RecoveryMonitor(Monitor):
         self.recovery = found
         self._tell(found)
         spaces = [""] * classes.known
-        for label, space in zip(classes.labels.tolist(), found.space, strict=True):
-            spaces[label] = space
+        spreads = [math.nan] * classes.known
+        measured = relative_spread(train.features, train.coarse, classes.count, group).tolist()
+        for label, space, spread in zip(
+            classes.labels.tolist(), found.space, measured, strict=True
+        ):
+            spaces[label], spreads[label] = space, spread
         self.pictures = {
             "space": spaces,
+            "spread": spreads,
             **scatter_points(replace(train, coarse=labels), found, group),
         }
         values = {

@@ -1,6 +1,7 @@
-"""Export a discovery for other tools: a table with features, or TensorBoard's projector."""
+"""Export a discovery for other tools: a table with features, a projector, or a data set."""
 
 import io
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -103,6 +104,42 @@ def _projector(folder: DiscoveryFolder, features: Tensor, columns: Columns) -> P
     return config.parent
 
 
+def _fiftyone(folder: DiscoveryFolder, features: Tensor, columns: Columns) -> Path:
+    """FiftyOne's ``FiftyOneImageClassificationDataset``: images where they are, clusters as labels.
+
+    A label is the name of the cluster, or its number. Class, number and margin are attributes.
+    """
+    if "path" not in columns:
+        raise UserError("--export fiftyone needs images, and these samples have no paths")
+    paths = [_found(path, folder.path) for path in columns["path"]]
+    if not any(path.is_file() for path in paths):
+        raise UserError(f"--export fiftyone needs images, and {paths[0]} is no file, nor any other")
+    names = columns.get("name", [""] * len(paths))
+    width = len(str(len(paths)))  # FiftyOne sorts samples by their keys, as words
+    labels = {
+        f"{index:0{width}}": {
+            "label": name or f"cluster {cluster}",
+            "confidence": confidence,
+            "attributes": {"coarse": coarse, "cluster": cluster, "margin": margin, "index": index},
+        }
+        for index, coarse, cluster, name, confidence, margin in zip(
+            *(columns[key] for key in ("index", "coarse", "cluster")),
+            names,
+            *(columns[key] for key in ("confidence", "margin")),
+            strict=True,
+        )
+    }
+    where = dict(zip(labels, map(str, paths), strict=True))
+    for file, content in zip(folder.fiftyone, (where, {"labels": labels}), strict=True):
+        write_whole(file, json.dumps(content).encode())
+    return folder.fiftyone[0].parent
+
+
+def _found(path: str, folder: Path) -> Path:
+    """A path, absolute: from the working directory, or else from the folder of the discovery."""
+    return (Path(path) if Path(path).exists() else folder / path).absolute()
+
+
 def _sprite(columns: Columns, rows: np.ndarray, folder: Path) -> tuple[bytes, int] | None:
     """The pictures of the rows as one PNG, and the side of each; None without pictures."""
     paths = columns.get("path")
@@ -135,6 +172,7 @@ def _cell(value: Any) -> str:
 
 
 FORMATS: dict[str, Callable[[DiscoveryFolder, Tensor, Columns], Path]] = {
+    "fiftyone": _fiftyone,
     "parquet": _parquet,
     "projector": _projector,
 }

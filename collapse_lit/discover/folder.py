@@ -24,6 +24,7 @@ class DiscoveryFolder:
         self.features = path / "features.npy"
         self.probe = path / "probe.npz"
         self.parquet = path / "clusters.parquet"
+        self.fiftyone = tuple(path / "fiftyone" / name for name in ("data.json", "labels.json"))
         self.projector = tuple(
             path / "projector" / name
             for name in ("features.bytes", "metadata.tsv", "sprite.png", "projector_config.pbtxt")
@@ -36,7 +37,7 @@ class DiscoveryFolder:
         """
         return (
             *(self.clusters, self.report, self.names, self.features, self.probe),
-            *(self.parquet, *self.projector),
+            *(self.parquet, *self.projector, *self.fiftyone),
             self.summary,
         )
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from collapse_lit.discover.source_options import LARGEST_SEED, Parser, add_source, whole_number
 
-EXPORTS = ("parquet", "projector")
+EXPORTS = ("fiftyone", "parquet", "projector")
 
 DISCOVER = """Find hidden sub-classes in a classifier: sub-populations inside its classes that
 nobody labelled. They are in the features that enter its last layer already, and are found there
@@ -85,8 +85,8 @@ def discover_parser() -> Parser:
         nargs="+",
         choices=EXPORTS,
         metavar="FORMAT",
-        help="export the discovery in DIR as parquet (DIR/clusters.parquet, with features) "
-        "or projector (DIR/projector, for TensorBoard)",
+        help="export the discovery in DIR as parquet (DIR/clusters.parquet, with features), "
+        "projector (DIR/projector, for TensorBoard) or fiftyone (DIR/fiftyone, for images)",
     )
     out.add_argument(
         "--suggest",

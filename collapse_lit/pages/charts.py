@@ -67,19 +67,21 @@ def scatter(
     symbols: Sequence[int],
     tips: Sequence[Sequence[Any]],
     label: str,
+    ranges: Sequence[Sequence[float] | None] = (None, None),
 ) -> Chart:
     """Points in a plane, one colour per group.
 
     Args:
         xy: (n, 2) coordinates of the points.
         groups: number of each point's group.
-        names: name of each group in the legend.
+        names: name of each group in the legend, in the order of their colours.
         symbols: a small number for each point that selects its shape.
         tips: tooltip of each point: its tile in the page's sprite, or -1, and lines of text.
         label: as for :class:`Chart`.
+        ranges: from where to where both axes go; by default as far as the points do.
     """
     traces = []
-    for place, group in enumerate(sorted(set(groups))):
+    for place, group in enumerate(names):
         mine = [i for i, of in enumerate(groups) if of == group]
         traces.append(
             go.Scatter(
@@ -99,8 +101,8 @@ def scatter(
         )
     bare = {"showticklabels": False, "showgrid": False, "zeroline": False, "title": {"text": ""}}
     layout = {
-        "xaxis": bare,
-        "yaxis": bare,
+        "xaxis": {**bare, "range": ranges[0]},
+        "yaxis": {**bare, "range": ranges[1]},
         "hovermode": "closest",
         "legend": BELOW,
         "showlegend": True,

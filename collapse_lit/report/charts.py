@@ -6,9 +6,8 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from collapse_lit.pages.charts import BELOW, Chart, axis, chart, named_axis, scatter
+from collapse_lit.pages.charts import BELOW, Chart, axis, chart, named_axis
 from collapse_lit.pages.names import categories
-from collapse_lit.pages.sprite import Sprite
 from collapse_lit.report.curves import (
     ON_THE_RIGHT,
     Curve,
@@ -16,6 +15,7 @@ from collapse_lit.report.curves import (
     recovery_axis,
     recovery_curves,
 )
+from collapse_lit.report.planes import evenly
 from collapse_lit.tracking.run_directory import Row
 
 DASHES = {"-": "solid", "--": "dash", ":": "dot", "-.": "dashdot"}
@@ -62,20 +62,19 @@ def collapse_charts(history: Sequence[Row]) -> Iterator[tuple[str, Chart]]:
 
 def distance_frames(
     distances: Mapping[int, np.ndarray], chosen: int | None
-) -> tuple[dict[str, list[Any]], int]:
+) -> tuple[dict[str, Any], int]:
     """Class distances of some epochs for the slider, and the epoch shown first.
 
     Returns:
-        ``epochs``, ``frames`` ((F, F) lists of log₁₀ of distance² / median of that epoch), and the
-        position of the chosen epoch, or of the last epoch.
+        ``epochs``, ``chosen``, ``frames`` ((F, F) lists of log₁₀ of distance² / median of that
+        epoch), and the position of the chosen epoch, or of the last epoch.
     """
     known = sorted(distances)
-    most = min(MOST_EPOCHS, max(2, MOST_NUMBERS // distances[known[-1]].size), len(known))
-    kept = {known[round(place)] for place in np.linspace(0, len(known) - 1, most)}
+    most = min(MOST_EPOCHS, max(2, MOST_NUMBERS // distances[known[-1]].size))
     first = known[-1] if chosen is None or chosen not in distances else chosen
-    epochs = sorted(kept | {first})
+    epochs = evenly(known, most, first)
     frames = [_relative(distances[epoch]) for epoch in epochs]
-    return {"epochs": epochs, "frames": frames}, epochs.index(first)
+    return {"epochs": epochs, "chosen": chosen, "frames": frames}, epochs.index(first)
 
 
 def coarse_order(points: Mapping[str, np.ndarray], classes: int) -> np.ndarray:
@@ -115,42 +114,6 @@ def distance_chart(frames: Sequence[Matrix], shown: int, names: Sequence[str]) -
         "yaxis": named_axis(names, showgrid=False, autorange="reversed"),
     }
     return chart([heat], layout, 460, "mean squared distances between fine classes")
-
-
-def residual_charts(
-    points: Mapping[str, np.ndarray],
-    fine_names: Sequence[str] | None,
-    coarse_names: Sequence[str] | None,
-    sprite: Sprite | None,
-) -> Iterator[tuple[str, str, Chart]]:
-    """The residuals inside each coarse class: its name, its space and the scatter plot.
-
-    With fine labels, colours show fine classes and shapes show clusters; otherwise, colours show
-    clusters.
-    """
-    known = bool((points["fine"] >= 0).all())
-    index = points["index"] if "index" in points else np.full(len(points["xy"]), -1)
-    tiles = [-1] * len(index) if sprite is None else sprite.tiles(index)
-    clusters = {c: f"cluster {c}" for c in np.unique(points["cluster"]).tolist()}
-    fine = {
-        f: fine_names[f] if fine_names else f"fine class {f}"
-        for f in (np.unique(points["fine"]).tolist() if known else [])
-    }
-    for coarse in np.unique(points["coarse"]).tolist():
-        rows = np.flatnonzero(points["coarse"] == coarse)
-        xy, mine, told = (points[key][rows] for key in ("xy", "cluster", "fine"))
-        tips = [
-            [tiles[row], *([fine[f]] if known else []), clusters[c], f"sample {index[row]}"]
-            for row, c, f in zip(rows.tolist(), mine.tolist(), told.tolist(), strict=True)
-        ]
-        title = coarse_names[coarse] if coarse_names else f"coarse class {coarse}"
-        space = str(points["space"][coarse]) if "space" in points else ""
-        label = f"residual training features of {title}"
-        if known:
-            shapes = (mine - mine.min()).tolist()
-            yield title, space, scatter(xy, told.tolist(), fine, shapes, tips, label)
-        else:
-            yield title, space, scatter(xy, mine.tolist(), clusters, [0] * len(rows), tips, label)
 
 
 def _line(history: Sequence[Row], curve: Curve, number: str) -> go.Scatter:

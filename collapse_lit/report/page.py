@@ -61,6 +61,7 @@ def _charts(
 ) -> dict[str, Any]:
     """The charts of the page; None or empty if the data do not allow them."""
     from collapse_lit.report import charts  # importing Plotly takes a second
+    from collapse_lit.report.residuals import residuals
 
     named = snapshots[max(snapshots)] if snapshots else {}
     fine_names, coarse_names = (
@@ -77,8 +78,7 @@ def _charts(
         "recovery": None,
         "collapse": list(charts.collapse_charts(history)),
         "distances": None,
-        "scatter_epoch": scatter_epoch,
-        "residuals": [],
+        "residuals": None,
     }
     if any(SEPARATION in row for row in history):
         found["recovery"] = charts.recovery_chart(history, selected)
@@ -92,9 +92,9 @@ def _charts(
         heat_map = charts.distance_chart(frames["frames"], shown, names)
         found["distances"] = {"chart": heat_map, "frames": frames, "shown": shown}
     if scatter_epoch is not None:
-        points = scatters[scatter_epoch]
-        found["residuals"] = list(charts.residual_charts(points, fine_names, coarse_names, sprite))
-        found["told"] = bool((points["fine"] >= 0).all())
+        found["residuals"] = residuals(
+            scatters, scatter_epoch, chosen, fine_names, coarse_names, sprite
+        )
     return found
 
 

@@ -11,10 +11,8 @@ from example_run import write_run
 from PIL import Image
 
 from collapse_lit.cli import main
-from collapse_lit.measure.recovery.epoch import select_epoch
 from collapse_lit.report import build_report
 from collapse_lit.report import page as page_module
-from collapse_lit.tracking.run_directory import RunDirectory
 
 pytestmark = [pytest.mark.browser, pytest.mark.usefixtures("quiet")]
 
@@ -75,21 +73,6 @@ def discovery_page(folder: Path) -> Path:
     files = [f"--features={folder / 'f.npy'}", f"--labels={folder / 'l.csv'}"]
     assert main(["discover", *files, "--k", "2", "--out", str(folder / "out")]) == 0
     return folder / "out" / "report.html"
-
-
-def test_the_slider_changes_the_heat_map(pages, browser) -> None:
-    browser.open(pages["run"])
-    shown = "JSON.stringify(document.querySelector('#heat-map .plot').data[0].z)"
-    before = browser.run(f"return {shown}")
-    chosen = select_epoch(RunDirectory(Path(pages["run"]).parent).read_history())["epoch"]
-    assert browser.run("return document.querySelector('output').textContent") == f"epoch {chosen}"
-    other = 0 if chosen else 1
-    browser.run(
-        f"const slider = document.querySelector('.slider input'); slider.value = {other};"
-        "slider.dispatchEvent(new Event('input'))"
-    )
-    browser.until(f"{shown} !== {json.dumps(before)}")
-    assert browser.run("return document.querySelector('output').textContent") != f"epoch {chosen}"
 
 
 def test_curves_show_their_numbers_when_pointed_at(pages, browser) -> None:

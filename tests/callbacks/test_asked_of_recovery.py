@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from collapse_lit.callbacks import RecoveryMonitor
 from collapse_lit.errors import UserError
 from collapse_lit.measure import recover
+from collapse_lit.measure.recovery.spread import relative_spread
 
 DATA = DataLoader(TensorDataset(*tensors()[:2]), batch_size=16)
 
@@ -30,6 +31,8 @@ def test_a_space_may_be_asked_for() -> None:
     fit([forced, chosen, either], DATA)
     assert forced.recovery.space == ("raw/gmm", "raw/gmm")
     assert forced.pictures["space"] == ["raw/gmm", "raw/gmm"]
+    spread = relative_spread(*clustered(forced), 2)
+    assert forced.pictures["spread"] == pytest.approx(spread.tolist())
     assert torch.equal(forced.recovery.ids, recover(*clustered(forced), 2, space="raw/gmm").ids)
     assert torch.equal(chosen.recovery.ids, either.recovery.ids)
     assert all("white" in space for space in chosen.recovery.space)

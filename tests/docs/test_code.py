@@ -26,6 +26,7 @@ OTHER_PROGRAMS = {
     "python",
     "torchrun",
     "pre-commit",
+    "spotlight",
     "tensorboard",
 }
 OF_A_CLASS = re.compile(r"^@measure\(\)", re.MULTILINE)  # shown as it stands in the package

@@ -58,6 +58,11 @@ def _without_figures(request, monkeypatch) -> None:
         monkeypatch.setattr(page_module, "run_figures", lambda *_: ())
 
 
+def sliders_of(page: Page) -> list[dict]:
+    """What the sliders hold: that of the heat map, and that of the scatters."""
+    return sorted((held for held in page.held if "frames" in held), key=lambda s: "classes" in s)
+
+
 def page_of(run) -> Page:
     return Page(build_report(run.path).read_text())
 
@@ -81,7 +86,7 @@ def test_the_page_says_what_was_recovered_between_floor_and_ceiling(tmp_path: Pa
 
 def test_the_slider_holds_every_snapshot(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run")
-    (frames,) = [held for held in page_of(run).held if "frames" in held]
+    frames, _ = sliders_of(page_of(run))
     assert frames["epochs"] == [0, 1, 3]
     matrix = run.read_snapshots()[1]["class_distances"]
     order = [0, 2, 1, 3]  # coarse classes are fine classes modulo 2: siblings side by side
@@ -90,6 +95,33 @@ def test_the_slider_holds_every_snapshot(tmp_path: Path) -> None:
     (heat,) = [c["data"][0] for c in page_of(run).charts if c["data"][0]["type"] == "heatmap"]
     names = [str(name) for name in run.read_snapshots()[1]["fine_names"]]
     assert heat["y"] == [names[fine] for fine in order]
+
+
+def test_the_scatters_move_through_every_snapshot(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    page = page_of(run)
+    _, slider = sliders_of(page)
+    assert slider["epochs"] == [0, 1, 3]
+    assert slider["chosen"] == select_epoch(run.read_history())["epoch"]
+    assert len(slider["classes"]) == len(slider["frames"][0]) == 2
+    for frame, spread in zip(slider["frames"], ("0.50", "0.25", "0.12"), strict=True):
+        assert [(one["space"], one["spread"]) for one in frame] == [("white2/gmm", spread)] * 2
+    assert "spread 0.50" in page.words
+    shown = slider["frames"][slider["epochs"].index(slider["chosen"])][0]
+    drawn = [place for trace in page.charts[1]["data"] for place in trace["x"]]
+    assert sorted(drawn) == sorted(shown["x"])
+
+
+def test_one_snapshot_or_unknown_samples_have_no_slider(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "one", snapshots=(3,))
+    assert len(sliders_of(page_of(run))) == 1  # of the heat map
+    old = write_run(tmp_path / "old")
+    for epoch, arrays in old.read_snapshots().items():
+        old.write_snapshot(epoch, {k: v for k, v in arrays.items() if k not in ("index", "spread")})
+    page = page_of(old)
+    assert len(sliders_of(page)) == 1
+    assert "Training features at epoch" in page.words
+    assert "spread" not in page.words.lower()
 
 
 def test_many_snapshots_are_thinned_but_the_chosen_one_stays() -> None:

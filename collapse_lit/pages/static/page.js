@@ -1,6 +1,6 @@
 "use strict";
 // Plotly draws the charts. This script adds the colours, the picture of a point,
-// and the slider of a heat map. Text from the data is set as text, never as HTML.
+// and the sliders through the epochs. Text from the data is set as text, never as HTML.
 
 const TOUCH = matchMedia("(pointer: coarse)").matches;
 const dark = matchMedia("(prefers-color-scheme: dark)");
@@ -27,6 +27,7 @@ function template() {
 }
 
 const drawn = new Map(); // element → promise of its chart
+const sliders = new Map(); // element → function that brings its chart to the epoch of its slider
 
 function draw(element) {
   if (drawn.has(element)) return drawn.get(element);
@@ -37,6 +38,7 @@ function draw(element) {
   const promise = Plotly.newPlot(plot, data, { ...layout, ...more }, options).then(() => {
     if (layout.meta === "tips") showTips(plot);
     if (layout.meta === "links") plot.on("plotly_click", follow);
+    sliders.get(element)?.(plot);
     return plot;
   });
   drawn.set(element, promise);
@@ -88,16 +90,91 @@ function place(plot, point) {
 addEventListener("scroll", () => { tip.hidden = true; }, { passive: true });
 addEventListener("pointerdown", (event) => { if (!event.target.closest(".plot")) tip.hidden = true; });
 
-// The slider over the epochs of a heat map.
+// A slider moves charts through the epochs: a heat map, or the scatters of all classes.
+const still = matchMedia("(prefers-reduced-motion: reduce)");
+const MOTION = 350, PAUSE = 800; // milliseconds: of the points, and from one epoch to the next
+
+// What an epoch changes in a scatter: each sample in its trace, with its shape and its tip.
+function restyled({ tips, traces, clusters }, { x, y, cluster }, symbols) {
+  const parts = traces ? Math.max(...traces) + 1 : clusters.length;
+  const made = Array.from({ length: parts }, () => ({ x: [], y: [], customdata: [], "marker.symbol": [] }));
+  tips.forEach((tip, i) => {
+    if (cluster[i] < 0) return;
+    const trace = made[traces ? traces[i] : cluster[i]];
+    trace.x.push(x[i]);
+    trace.y.push(y[i]);
+    trace.customdata.push([...tip.slice(0, -1), `cluster ${clusters[cluster[i]]}`, tip.at(-1)]);
+    trace["marker.symbol"].push(symbols[traces ? cluster[i] % symbols.length : 0]);
+  });
+  return made;
+}
+
+function moveTo(plot, made, moving) {
+  const every = made.map((_, i) => i);
+  const all = (...keys) => Object.fromEntries(keys.map((key) => [key, made.map((trace) => trace[key])]));
+  const shape = all("customdata", "marker.symbol");
+  if (!moving) return Plotly.restyle(plot, { ...all("x", "y"), ...shape }, every);
+  Plotly.restyle(plot, shape, every); // at once: half-way between two shapes there is none
+  const data = made.map(({ x, y }) => ({ x, y }));
+  const options = { mode: "immediate", transition: { duration: MOTION }, frame: { duration: MOTION, redraw: false } };
+  return Plotly.animate(plot, { data, traces: every }, options).catch(() => {}); // the next epoch came first
+}
+
+function say(around, { space, spread }) {
+  around.querySelector(".beside span").textContent = space;
+  const number = around.querySelector(".beside b");
+  if (!number) return;
+  number.textContent = spread;
+  around.querySelector(".gauge div").style.width = `${100 * spread}%`;
+}
+
 for (const element of document.querySelectorAll(".slider")) {
-  const { epochs, frames } = held(element);
-  const [range, output] = [element.querySelector("input"), element.querySelector("output")];
-  const show = async () => {
-    output.textContent = `epoch ${epochs[range.value]}`;
-    const plot = await draw(document.getElementById(element.dataset.for));
-    Plotly.restyle(plot, { z: [frames[range.value]] });
+  const { epochs, chosen, frames, classes, symbols } = held(element);
+  const [range, output, play] = ["input", "output", "button"].map((name) => element.querySelector(name));
+  const charts = [...document.querySelectorAll(element.dataset.for)];
+  let playing = 0, before = range.value;
+  const bring = (plot, place, moving) => {
+    const frame = frames[range.value];
+    if (!classes) Plotly.restyle(plot, { z: [frame] });
+    else moveTo(plot, restyled(classes[place], frame[place], symbols), moving && classes[place].traces);
   };
-  range.addEventListener("input", show);
+  const show = (moving) => {
+    if (range.value === before) return;
+    before = range.value;
+    const epoch = epochs[range.value];
+    output.textContent = `epoch ${epoch}${epoch === chosen ? ", chosen" : ""}`;
+    range.setAttribute("aria-valuetext", output.textContent);
+    tip.hidden = true;
+    charts.forEach((chart, place) => {
+      drawn.get(chart)?.then((plot) => bring(plot, place, moving && !still.matches));
+      if (classes) say(chart.parentElement, frames[range.value][place]);
+    });
+  };
+  const pause = () => {
+    playing = clearInterval(playing);
+    if (play) play.textContent = "Play";
+  };
+  charts.forEach((chart, place) => sliders.set(chart, (plot) => {
+    if (range.value !== range.defaultValue) bring(plot, place, false);
+  }));
+  range.setAttribute("aria-valuetext", output.textContent);
+  range.addEventListener("input", () => { pause(); show(true); });
+  play?.addEventListener("click", () => {
+    if (playing) return pause();
+    const step = (to) => { range.value = to; show(true); if (range.value === range.max) pause(); };
+    play.textContent = "Pause";
+    playing = setInterval(() => step(+range.value + 1), PAUSE);
+    step(range.value === range.max ? 0 : +range.value + 1);
+  });
+  // On paper is the epoch that the page shows first.
+  let left = null;
+  addEventListener("beforeprint", () => {
+    pause();
+    left = range.value;
+    range.value = range.defaultValue;
+    show(false);
+  });
+  addEventListener("afterprint", () => { if (left !== null) range.value = left; show(false); });
 }
 
 // A chart is drawn when it comes near the window, because a page may have many.
