@@ -6,10 +6,14 @@ from sklearn.metrics import adjusted_rand_score
 from torch import Tensor
 
 from collapse_lit.measure.clustering import FloatArray, IdArray
+from collapse_lit.measure.recovery.valley import depth_between
 
 Model = tuple[Tensor, Tensor, Tensor]  # log shares (k,), means (k, r), covariances (k, r, r)
 
 SHRINKAGES = (0.4, 0.7, 0.9)  # of each component's covariance towards the pooled covariance
+CLEAR = 0.3  # density at a valley, in units of the lower peak, below which it must be kept
+NEAR = (0.25, 0.75)  # places near a boundary, on the line from one mean, 0, to the other, 1
+FAR_MOVED = 0.005  # largest share of the samples that a refinement may move from elsewhere
 REFINES = 0.6  # smallest agreement (adjusted Rand index) of a refinement with its start
 RIDGE = 1e-4  # on the diagonal of covariances, in units of the points' variance
 ITERATIONS = 40  # largest number; a good start needs about ten
@@ -23,7 +27,8 @@ def mixture_posterior(points: FloatArray, ids: IdArray, k: int, everywhere: Floa
     the numbers. Regularised discriminant analysis (Friedman, JASA 84, 1989) lies between the two.
     No library offers it with EM.
 
-    If even this mixture moves far from its start, to a split by variance, the shrinkage increases.
+    If even this mixture moves far from its start, or out of a valley, to a split by variance, the
+    shrinkage increases.
 
     Args:
         points: (n, r) float32 that the mixture is fitted to.
@@ -37,9 +42,48 @@ def mixture_posterior(points: FloatArray, ids: IdArray, k: int, everywhere: Floa
     x = torch.from_numpy(np.ascontiguousarray(points))
     for shrinkage in SHRINKAGES:
         model, found = _fit(x, torch.from_numpy(ids), k, shrinkage)
-        if adjusted_rand_score(ids, found.numpy()) >= REFINES:
+        if refines(points, ids, found.numpy(), k):
             break
     return _log_joint(torch.from_numpy(np.ascontiguousarray(everywhere)), *model).softmax(dim=1)
+
+
+def refines(points: FloatArray, before: IdArray, after: IdArray, k: int) -> bool:
+    """Whether clusters ``after`` (n,) are those ``before``, refined at their boundaries alone.
+
+    Collapsed features have heavy tails. A mixture often describes them best with a narrow component
+    for the core of one class and a wide component for its tail and for all other classes. So if a
+    clear valley lies between clusters, only samples near the valley may change their cluster.
+    """
+    if adjusted_rand_score(before, after) < REFINES:
+        return False
+    if depth_between(points, before, k) >= CLEAR:
+        return True
+    return far_moved(points, before, after, k) <= FAR_MOVED
+
+
+def far_moved(points: FloatArray, before: IdArray, after: IdArray, k: int) -> float:
+    """Share of all samples that change their cluster though they lie far from the boundary.
+
+    Args:
+        points: (n, r).
+        before: (n,) clusters in 0..k-1, none empty.
+        after: (n,) clusters with the same numbers.
+        k: number of clusters.
+    """
+    x = points.astype(np.float64)
+    means = np.stack([x[before == c].mean(axis=0) for c in range(k)])
+    residuals = x - means[before]
+    within = residuals.T @ residuals / len(x)
+    within += 0.1 * np.trace(within) / len(within) * np.eye(len(within))
+    far = 0
+    for a in range(k):
+        for b in range(k):
+            moved = x[(before == a) & (after == b)]
+            if a != b and len(moved):
+                axis = np.linalg.solve(within, means[b] - means[a])
+                place = (moved - means[a]) @ axis / ((means[b] - means[a]) @ axis)
+                far += int(((place < NEAR[0]) | (place > NEAR[1])).sum())
+    return far / len(x)
 
 
 def free_posterior(points: FloatArray, ids: IdArray, k: int, everywhere: FloatArray) -> Tensor:

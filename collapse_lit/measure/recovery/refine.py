@@ -2,12 +2,11 @@
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import adjusted_rand_score
 
 from collapse_lit.measure.clustering import FloatArray, IdArray
 from collapse_lit.measure.recovery.candidate import posterior_of
 from collapse_lit.measure.recovery.choice import Choice
-from collapse_lit.measure.recovery.mixture import REFINES, free_describes_better, free_posterior
+from collapse_lit.measure.recovery.mixture import free_describes_better, free_posterior, refines
 from collapse_lit.measure.recovery.spaces import Space
 
 SHALLOW, FLAT = 0.8, 1.1  # depths between which a valley gradually vanishes
@@ -20,8 +19,8 @@ def refined(choice: Choice, plain: tuple[Space, FloatArray], seed: int) -> list[
 
     The space's clusterer runs first. If it is a Gaussian mixture, a mixture with free covariances
     continues from it in the space without scaling to unit length. The free mixture is used if it
-    describes held-out samples better and keeps the clusters. Started from k-means, it would tend to
-    split by variance.
+    describes held-out samples better and keeps the clusters and their valley. Started from k-means,
+    it would tend to split by variance.
 
     Args:
         choice: what was chosen.
@@ -45,7 +44,7 @@ def refined(choice: Choice, plain: tuple[Space, FloatArray], seed: int) -> list[
     ):
         return found
     free = free_posterior(points, ids, k, points).numpy()
-    if adjusted_rand_score(ids, free.argmax(axis=1)) < REFINES:
+    if not refines(points, ids, free.argmax(axis=1), k):
         return found
 
     def of_half(posterior: FloatArray, rows: IdArray) -> FloatArray:

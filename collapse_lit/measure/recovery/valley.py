@@ -101,6 +101,17 @@ def valleys(
     return Valleys(p.max(axis=1), depth.max(axis=1))
 
 
+def depth_between(points: FloatArray, ids: IdArray, k: int) -> float:
+    """Density at the shallowest valley between clusters (n,), in units of the lower peak.
+
+    The clusters were found in all points (n, r), so this is no test: it compares clusterings.
+    """
+    rows = np.arange(len(points))
+    return float(
+        valleys(points, (rows[::2], rows[1::2]), (ids, ids), k, 0, twice=False).depth.max()
+    )
+
+
 def _whitening(x: Points, y: IdArray, k: int) -> Points:
     """(r, r) map to coordinates with round clusters, without rotation."""
     means = np.stack([x[y == c].mean(axis=0) for c in range(k)])
