@@ -69,7 +69,7 @@ def _optimum(
         restarts = space.coordinates.restarts
         return Found(kmeans(points, k, seed, restarts=restarts, device=device), Start.ANY)
     if start is Start.LOPSIDED:
-        return Found(lopsided_split(whitened(points)), start)
+        return Found(lopsided_split(whitened(points), seed), start)
     return search(whitened(points), k, seed, device, start=start)
 
 

@@ -110,7 +110,7 @@ class Chooser:
         for candidate in candidates:
             others = [candidate.other]
             if candidate.k == 2 and candidate.space.coordinates.white:
-                others.append(Found(lopsided_split(whitened(candidate.points)), Start.LOPSIDED))
+                others.append(Found(lopsided_split(whitened(candidate.points), self.seed), Start.LOPSIDED))
             for found in others:
                 if found is not None:
                     own = separation(candidate.points, found.ids, candidate.k, equal=False)
