@@ -2,8 +2,8 @@
 
 k-means has its optimum at even clusters, and the graph of neighbours shows no small cluster among
 many axes. A likelihood with the clusters' own shares has its optimum at them. It is climbed from
-many samples at once, in the leading axes: in all axes a class of some hundred samples has directions
-by chance on which a handful lies apart.
+many samples at once, in the leading axes. Among all axes of some hundred samples there are always
+directions on which a handful lies apart.
 """
 
 import numpy as np

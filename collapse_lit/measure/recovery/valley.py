@@ -1,13 +1,13 @@
 """Whether a valley of density lies between clusters, or one shape was cut in pieces.
 
 A curve, a gradient of light or a Gaussian can be cut into clusters that are stable and look well
-separated. What it lacks is a valley. One half of the samples is clustered and says where to look;
-the other half, which had no part in that, counts:
+separated. What it lacks is a valley. A part of the samples is clustered and says where to look;
+another part, which had no share in that, counts, and so on in turn:
 
 - H₀: along the line that separates two clusters best, the density at the valley is no lower than
   ``DEPTH`` times that at the lower of two peaks.
 - p: of as few samples at the valley, given those at the valley and at that peak, in windows of
-  equal width: a binomial test, on the counts of both halves together, the larger of two peaks.
+  equal width: a binomial test, on the counts of all parts together, the larger of two peaks.
 
 A curved shape has such a valley too, since a straight line leaves it. So what is found is looked at
 once more, among the samples that lie near the boundary as far as all other directions tell: on a
@@ -27,8 +27,8 @@ from collapse_lit.measure.clustering import FloatArray, IdArray
 
 VALLEY = 0.01  # p-value from which on there is no valley to speak of
 DEPTH = 0.9  # of the lower peak: a dip that is less deep is none, however many samples show it
-LEAST = 4  # samples of a cluster in a half
-MOST = 10_000  # samples of a half that are looked at
+LEAST = 4  # samples of a cluster in what is clustered
+MOST = 10_000  # samples of a part that are looked at
 SHRINKAGE = 0.1  # of the covariance within clusters to a multiple of the identity
 WINDOW = 0.125  # half the width of a window; the line goes from one mean, 0, to the other, 1
 PLACES = np.linspace(-0.5, 1.5, 41)
@@ -58,7 +58,7 @@ class Valleys:
 
 def valleys(
     points: FloatArray,
-    halves: Sequence[IdArray],
+    parts: Sequence[IdArray],
     ids: Sequence[IdArray],
     k: int,
     seed: int,
@@ -69,10 +69,10 @@ def valleys(
 
     Args:
         points: (n, r) of one coarse class, in a space that was not chosen to show clusters.
-        halves: two disjoint sets of rows.
-        ids: for each half, clusters (n,) of all samples in 0..k-1 that were found without the other
-            half; the numbers of both mean the same. With clusters that were found in all samples,
-            p-values are too small.
+        parts: two disjoint sets of rows or more, each in random order.
+        ids: for each part, clusters (n,) of all samples in 0..k-1 that were found without it; the
+            numbers of all mean the same. With clusters that were found in all samples, p-values are
+            too small.
         k: number of clusters.
         seed: seed of the regression.
         twice: whether to look a second time, among the samples near the boundary.
@@ -86,7 +86,7 @@ def valleys(
     x = points.astype(np.float64)
     sides = [
         (say[:MOST], count[:MOST], y)
-        for say, count, y in zip(halves, halves[::-1], ids, strict=True)
+        for say, count, y in zip(_others(parts), parts, ids, strict=True)
         if np.bincount(y[say], minlength=k).min() >= LEAST
     ]
     white = [x @ _whitening(x[say], y[say], k) for say, _, y in sides]
@@ -99,6 +99,14 @@ def valleys(
             ]
             p[a, b], depth[a, b] = p[b, a], depth[b, a] = _valley_between(lines, seed, twice)
     return Valleys(p.max(axis=1), depth.max(axis=1))
+
+
+def _others(parts: Sequence[IdArray]) -> list[IdArray]:
+    """For each part, the rows of all others."""
+    return [
+        np.concatenate([part for other, part in enumerate(parts) if other != this])
+        for this in range(len(parts))
+    ]
 
 
 def _whitening(x: Points, y: IdArray, k: int) -> Points:
@@ -115,7 +123,7 @@ def _whitening(x: Points, y: IdArray, k: int) -> Points:
 
 @dataclass(frozen=True, eq=False)
 class _Side:
-    """Samples of two clusters of one half: places (m,) along the line between them."""
+    """Samples of two clusters in one part: places (m,) along the line between them."""
 
     places: Points
     points: Points  # (m, r)
@@ -133,7 +141,7 @@ class _Side:
 
 @dataclass(frozen=True, eq=False)
 class _Line:
-    """The line between the means of two clusters: one half says where to look, the other counts."""
+    """The line between the means of two clusters: one part says where to look, one counts."""
 
     say: _Side
     count: _Side
@@ -149,14 +157,14 @@ class _Line:
         return cls(*(_Side((z[rows] - start) @ unit / length, z[rows], unit) for rows in ours))
 
     def counted(self) -> Points:
-        """(3,) samples of the other half at the left peak, the valley and the right peak."""
+        """(3,) samples of the part that counts at the left peak, the valley and the right peak."""
         valley, peaks = _valley_and_peaks(self.say.places)
         return _in_windows(self.count.places, np.array([peaks[0], valley, peaks[1]])).astype(
             np.float64
         )
 
     def near_boundary(self, seed: int) -> "_Line":
-        """The samples of both halves near the boundary, as far as the rest tells, on each side."""
+        """The samples of both parts near the boundary, as far as the rest tells, on each side."""
         valley, _ = _valley_and_peaks(self.say.places)
         kept_say = np.ones(len(self.say.places), dtype=bool)
         kept_count = np.ones(len(self.count.places), dtype=bool)
@@ -202,7 +210,7 @@ def _in_windows(samples: Points, places: Points) -> IdArray:
 
 
 def _valley_between(lines: Sequence[_Line], seed: int, twice: bool) -> tuple[float, float]:
-    """p-value and depth of the valley between two clusters, by the counts of both halves."""
+    """p-value and depth of the valley between two clusters, by the counts of all parts."""
     if not lines:
         return 1.0, 1.0
     first = _judged(np.sum([line.counted() for line in lines], axis=0))
