@@ -55,7 +55,7 @@ def recover(
             estimate each; then 1 (no sub-structure) is a possible answer and 8 the largest. None
             in a sequence estimates the number of that class.
         num_coarse: number of coarse classes C, by default the largest label plus one.
-        seed: seed of all random starts and halves.
+        seed: seed of all random starts and halves, 0 or more.
         index: (n_local,) int64 global sample ids, by default the position, ranks in order.
         group: process group whose ranks hold the samples; ``None`` for a single process.
         space: a space and clusterer to force for all classes, such as ``"raw/kmeans"`` (plain Faiss
@@ -67,9 +67,12 @@ def recover(
     Raises:
         ValueError: shapes disagree, a label is out of range, features are not finite, a sample id
             occurs twice, a coarse class has no sample or fewer than k; the message names the class.
-            Or no such space is registered, or k is to be estimated in one that is not whitened.
+            Or no such space is registered, k is to be estimated in one that is not whitened, or the
+            seed is negative.
         ImportError: Faiss is not installed.
     """
+    if not isinstance(seed, SupportsIndex) or int(seed) < 0:
+        raise ValueError(f"seed must be a whole number, 0 or more, not {seed!r}")
     load_faiss()  # the first thing to fail, and on all ranks, where it is missing
     if features.dtype not in (torch.float32, torch.float64):
         features = features.float()

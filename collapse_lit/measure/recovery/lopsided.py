@@ -2,23 +2,26 @@
 
 k-means has its optimum at even clusters, and the graph of neighbours shows no small cluster among
 many axes. A likelihood with the clusters' own shares has its optimum at them. It is climbed from
-many samples at once, in the leading axes. Among all axes of some hundred samples there are always
-directions on which a handful lies apart.
+many directions at once: in the leading axes first, for among all axes of some hundred samples there
+are always directions on which a handful lies apart.
 """
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import eigh
 
 from collapse_lit.measure.clustering import FloatArray, IdArray
 
 Points = NDArray[np.float64]
 
-LEADING_AXES = 8  # at least; more where there are samples for them
-SAMPLES_PER_AXIS = 64
+LEADING_AXES = 8  # that are looked at alone as well
+SAMPLES_PER_AXIS = 64  # of all others that are looked at
 LEAST = 8  # samples on either side
 MOST_POINTS = 5000  # that directions are looked for in
-STARTS, FIRST_ITERATIONS = 64, 3  # samples whose directions take these iterations
-KEPT, ITERATIONS = 8, 20  # of them go on for so many
+STARTS = 64  # neighbourhoods, each with one in so many of the samples
+NEIGHBOURHOOD = 20
+FIRST_ITERATIONS, ITERATIONS = 3, 20  # of all starts, and of the best ones
+KEPT = 8  # starts that go on
 
 
 def lopsided_split(points: FloatArray, seed: int) -> IdArray:
@@ -32,17 +35,32 @@ def lopsided_split(points: FloatArray, seed: int) -> IdArray:
     n, r = points.shape
     if n < 2 * LEAST:
         return (points[:, 0] > np.median(points[:, 0])).astype(np.int64)
-    axes = min(r, max(LEADING_AXES, n // SAMPLES_PER_AXIS))
-    x = points[:, :axes].astype(np.float64)
+    widths = [min(r, LEADING_AXES), min(r, max(LEADING_AXES, n // SAMPLES_PER_AXIS))]
+    x = points[:, : widths[1]].astype(np.float64)
     some = x[:: -(-n // MOST_POINTS)]
-    first = some[np.random.default_rng(seed).permutation(len(some))[:STARTS]]
-    directions, nats = _climbed(some, first.T, FIRST_ITERATIONS)
-    best = directions[:, np.argsort(-nats, kind="stable")[:KEPT]]
-    directions, nats = _climbed(some, best, ITERATIONS)
-    direction = x @ directions[:, [nats.argmax()]]
-    _, above = _best_cuts(direction)
+    begun = np.zeros((widths[1], 0))
+    for width in sorted(set(widths)):
+        best = _begun(some[:, :width], seed)
+        begun = np.hstack([begun, np.pad(best, ((0, widths[1] - width), (0, 0)))])
+    directions, nats = _climbed(some, begun, ITERATIONS)
+    _, above = _best_cuts(x @ directions[:, [nats.argmax()]])
     ids: IdArray = above[:, 0].astype(np.int64)
     return ids
+
+
+def _begun(x: Points, seed: int) -> Points:
+    """(r, s) the best directions of points (n, r) after some iterations.
+
+    They start towards neighbourhoods of random samples, and along the axes of FOBI, those of the
+    mean of |x|² x xᵀ, which tell even clusters from a Gaussian (Cardoso, ICASSP 1989).
+    """
+    centres = x[np.random.default_rng(seed).permutation(len(x))[:STARTS]]
+    squares = np.square(x).sum(axis=1)
+    size = max(len(x) // NEIGHBOURHOOD, LEAST)
+    near = np.argpartition(squares - 2 * centres @ x.T, size, axis=1)[:, :size]
+    _, fobi = eigh((x * squares[:, None]).T @ x / len(x))
+    directions, nats = _climbed(x, np.hstack([x[near].mean(axis=1).T, fobi]), FIRST_ITERATIONS)
+    return directions[:, np.argsort(-nats, kind="stable")[:KEPT]]
 
 
 def _climbed(x: Points, directions: Points, iterations: int) -> tuple[Points, Points]:
