@@ -117,7 +117,8 @@ class Chooser:
                 if found is not None:
                     own = separation(candidate.points, found.ids, candidate.k, equal=False)
                     other = replace(candidate, ids=found.ids, start=found.start)
-                    yield replace(other, separation=own, own=own)
+                    if own > -np.inf:  # none is empty
+                        yield replace(other, separation=own, own=own)
 
     def _believed(self, candidates: Iterable[Candidate]) -> list[Choice]:
         """Those that are distinct. The halves are left out where all samples show no valley.

@@ -68,7 +68,7 @@ def _climbed(x: Points, directions: Points, iterations: int) -> tuple[Points, Po
     for _ in range(iterations):
         _, above = _best_cuts(x @ directions)
         sides = above.astype(np.float64)
-        count = sides.sum(axis=0)
+        count = sides.sum(axis=0).clip(1, len(x) - 1)  # none where all places are equal
         directions = x.T @ sides / count - x.T @ (1 - sides) / (len(x) - count)
     return directions, _best_cuts(x @ directions)[0]
 
