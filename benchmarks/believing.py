@@ -103,13 +103,14 @@ PLANTED = {  # distance of two Gaussians in standard deviations, and the share o
     "4 σ, half": (4.0, 0.5),
     "6 σ, half": (6.0, 0.5),
     "4 σ, a tenth": (4.0, 0.1),
+    "6 σ, three twentieths": (6.0, 0.15),
     "6 σ, a tenth": (6.0, 0.1),
     "8 σ, a tenth": (8.0, 0.1),
     "12 σ, a hundredth": (12.0, 0.01),
 }
 
 
-PLANTED_SIZES = (1000, 5000)
+PLANTED_SIZES = (600, 1000, 5000)
 
 
 def shapes(draws: int) -> None:

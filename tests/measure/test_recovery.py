@@ -213,6 +213,9 @@ def test_mistakes_name_the_class():
         recover(x, coarse, [2, None], space="raw/kmeans")
     with pytest.raises(ValueError, match="no samples"):
         recover(x[:0], coarse[:0], 2)
+    for seed in (-1, 0.5):
+        with pytest.raises(ValueError, match=f"seed must be a whole number, 0 or more, not {seed}"):
+            recover(x, coarse, 1, seed=seed)
 
 
 def test_the_import_needs_neither_lightning_nor_wandb_nor_faiss():

@@ -96,6 +96,19 @@ def test_two_planted_clusters_are_found_and_distinct(distance: float, share: flo
         assert max(right, 1 - right) > 0.94
 
 
+@pytest.mark.parametrize(("n", "share"), [(600, 0.15), (1000, 0.1)])
+def test_a_rare_cluster_is_found_among_many_axes(n: int, share: float) -> None:
+    """Halves held too few of its samples to find it in 32 axes, and to show its valley."""
+    rng = np.random.default_rng(0)
+    rare = rng.uniform(size=n) < share
+    x = noise(rng, 32)[:n]
+    x[:, 0] += 6 * rare
+    found = recover(torch.from_numpy(x).float(), ONE[:n], "auto")
+    assert found.classes[0].distinct
+    right = np.mean(found.ids.numpy() == rare)
+    assert max(right, 1 - right) > 0.98
+
+
 def test_one_poor_cluster_is_not_covered_by_an_easy_split() -> None:
     """Two far apart, and one of them cut in two at random places of its own."""
     rng = np.random.default_rng(2)

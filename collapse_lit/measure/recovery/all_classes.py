@@ -57,7 +57,7 @@ def recover(
             ``"auto"`` to estimate each number, from 1 (no sub-structure) to 8. None in a sequence
             estimates the number of that class.
         num_coarse: number of coarse classes C, by default the largest label plus one.
-        seed: seed of all random starts and halves.
+        seed: seed of all random starts and halves, 0 or more.
         index: (n_local,) int64 global sample ids, by default the positions, with ranks in order.
         group: process group whose ranks hold the samples; ``None`` for a single process.
         space: one space and clusterer for all classes, such as ``"raw/kmeans"`` (plain Faiss
@@ -69,10 +69,12 @@ def recover(
     Raises:
         ValueError: shapes disagree, a label is out of range, features are not finite, a sample id
             occurs twice, or a coarse class has no samples or fewer than k; the message names the
-            class. Also raised if the space is not registered, or if k must be estimated in a space
-            that is not whitened.
+            class. Also raised if the space is not registered, if k must be estimated in a space
+            that is not whitened, or if the seed is negative.
         ImportError: Faiss is not installed.
     """
+    if not isinstance(seed, SupportsIndex) or int(seed) < 0:
+        raise ValueError(f"seed must be a whole number, 0 or more, not {seed!r}")
     load_faiss()  # fails first and on all ranks if Faiss is missing
     if features.dtype not in (torch.float32, torch.float64):
         features = features.float()

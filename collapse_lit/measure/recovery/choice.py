@@ -11,6 +11,7 @@ from collapse_lit.measure.recovery.candidate import (
     Candidate,
     Halves,
     candidate_of,
+    cluster_folds,
     cluster_halves,
 )
 from collapse_lit.measure.recovery.graph_cut import Found, Start
@@ -111,31 +112,44 @@ class Chooser:
         for candidate in candidates:
             others = [candidate.other]
             if candidate.k == 2 and candidate.space.coordinates.white:
-                others.append(Found(lopsided_split(whitened(candidate.points)), Start.LOPSIDED))
+                ids = lopsided_split(whitened(candidate.points), self.seed)
+                others.append(Found(ids, Start.LOPSIDED))
             for found in others:
                 if found is not None:
                     own = separation(candidate.points, found.ids, candidate.k, equal=False)
                     other = replace(candidate, ids=found.ids, start=found.start)
-                    yield replace(other, separation=own, own=own)
+                    if own > -np.inf:  # none is empty
+                        yield replace(other, separation=own, own=own)
 
     def _believed(self, candidates: Iterable[Candidate]) -> list[Choice]:
-        """The distinct candidates. Halves are skipped if all samples show no valley."""
+        """The distinct candidates. Halves are skipped if all samples show no valley.
+
+        The sharp edge of a lopsided cut may hide a valley. Its parts cost little, so they are used.
+        """
         n = len(self._plain)
         order = np.random.default_rng(self.seed).permutation(n)
         parts = (order[: n // 2], order[n // 2 :])
         choices = []
         for c in candidates:
-            seen = valleys(self._plain, parts, (c.ids, c.ids), c.k, self.seed, twice=False)
-            if seen.p.max() <= VALLEY:
-                choices.append(self._judged(c, self._halves(c)))
+            if c.start is not Start.LOPSIDED:
+                seen = valleys(self._plain, parts, (c.ids, c.ids), c.k, self.seed, twice=False)
+                if seen.p.max() > VALLEY:
+                    continue
+            halves = self._halves(c)
+            if halves.stability >= REPRODUCIBLE:
+                choices.append(self._judged(c, halves))
         return [choice for choice in choices if choice.distinct]
 
     def _halves(self, candidate: Candidate) -> Halves:
         return cluster_halves(candidate, self.seed, self.device)
 
     def _judged(self, candidate: Candidate, halves: Halves) -> Choice:
-        ids = [posterior.argmax(axis=1) for posterior in halves.posteriors]
-        found = valleys(self._plain, halves.rows, ids, candidate.k, self.seed)
+        if candidate.start is Start.LOPSIDED:
+            rows, ids = cluster_folds(candidate, halves, self.seed, self.device)
+        else:
+            rows = list(halves.rows)
+            ids = [posterior.argmax(axis=1) for posterior in halves.posteriors[::-1]]
+        found = valleys(self._plain, rows, ids, candidate.k, self.seed)
         return Choice(candidate, halves, found)
 
     @property

@@ -1,13 +1,13 @@
 """Test whether a valley of density lies between clusters, or whether they are parts of a continuum.
 
 A curve, a gradient of light or a Gaussian can be cut into stable clusters that look well separated,
-but without a valley. One half of the samples is clustered and shows where to look. The independent
-other half counts:
+but without a valley. A part of the samples is clustered and shows where to look. Another,
+independent part counts, and so on in turn:
 
 - H₀: along the line that separates two clusters best, the density at the valley is at least
   ``DEPTH`` times the density at the lower of two peaks.
 - p: a binomial test for so few samples at the valley, given the number at the valley and at the
-  peak, in windows of equal width. It uses the counts of both halves, and the larger p-value of the
+  peak, in windows of equal width. It uses the counts of all parts, and the larger p-value of the
   two peaks.
 
 A curved shape also has such a valley, because a straight line leaves the shape. A second test
@@ -28,8 +28,8 @@ from collapse_lit.measure.clustering import FloatArray, IdArray
 
 VALLEY = 0.01  # valleys need a smaller p-value
 DEPTH = 0.9  # of the lower peak: a shallower dip is never a valley
-LEAST = 4  # smallest number of samples of a cluster in a half
-MOST = 10_000  # largest number of samples used per half
+LEAST = 4  # smallest number of samples of a cluster among the clustered samples
+MOST = 10_000  # largest number of samples used per part
 SHRINKAGE = 0.1  # of the within-cluster covariance to a multiple of the identity
 WINDOW = 0.125  # half width of a window; the line goes from one mean (0) to the other (1)
 PLACES = np.linspace(-0.5, 1.5, 41)
@@ -59,7 +59,7 @@ class Valleys:
 
 def valleys(
     points: FloatArray,
-    halves: Sequence[IdArray],
+    parts: Sequence[IdArray],
     ids: Sequence[IdArray],
     k: int,
     seed: int,
@@ -70,9 +70,9 @@ def valleys(
 
     Args:
         points: (n, r) points of one coarse class, in a space that was not chosen to show clusters.
-        halves: two disjoint sets of rows.
-        ids: for each half, clusters (n,) of all samples in 0..k-1, found without the other half,
-            with the same numbering. Clusters found in all samples would make p-values too small.
+        parts: two or more disjoint sets of rows, each in random order.
+        ids: for each part, clusters (n,) of all samples in 0..k-1, found without that part, with
+            the same numbering. Clusters found in all samples would make p-values too small.
         k: number of clusters.
         seed: seed of the regression.
         twice: whether to run the second test, on the samples near the boundary.
@@ -86,7 +86,7 @@ def valleys(
     x = points.astype(np.float64)
     sides = [
         (say[:MOST], count[:MOST], y)
-        for say, count, y in zip(halves, halves[::-1], ids, strict=True)
+        for say, count, y in zip(_others(parts), parts, ids, strict=True)
         if np.bincount(y[say], minlength=k).min() >= LEAST
     ]
     white = [x @ _whitening(x[say], y[say], k) for say, _, y in sides]
@@ -112,6 +112,14 @@ def depth_between(points: FloatArray, ids: IdArray, k: int) -> float:
     )
 
 
+def _others(parts: Sequence[IdArray]) -> list[IdArray]:
+    """For each part, the rows of all others."""
+    return [
+        np.concatenate([part for other, part in enumerate(parts) if other != this])
+        for this in range(len(parts))
+    ]
+
+
 def _whitening(x: Points, y: IdArray, k: int) -> Points:
     """(r, r) map to coordinates with round clusters, without rotation."""
     means = np.stack([x[y == c].mean(axis=0) for c in range(k)])
@@ -126,7 +134,7 @@ def _whitening(x: Points, y: IdArray, k: int) -> Points:
 
 @dataclass(frozen=True, eq=False)
 class _Side:
-    """Samples of two clusters of one half, with positions (m,) along the line between them."""
+    """Samples of two clusters in one part, with positions (m,) along the line between them."""
 
     places: Points
     points: Points  # (m, r)
@@ -144,7 +152,7 @@ class _Side:
 
 @dataclass(frozen=True, eq=False)
 class _Line:
-    """The line between two cluster means: one half shows where to look, the other half counts."""
+    """The line between two cluster means: one part shows where to look, another part counts."""
 
     say: _Side
     count: _Side
@@ -160,14 +168,14 @@ class _Line:
         return cls(*(_Side((z[rows] - start) @ unit / length, z[rows], unit) for rows in ours))
 
     def counted(self) -> Points:
-        """(3,) counts of the other half at the left peak, the valley and the right peak."""
+        """(3,) counts of the part that counts at the left peak, the valley and the right peak."""
         valley, peaks = _valley_and_peaks(self.say.places)
         return _in_windows(self.count.places, np.array([peaks[0], valley, peaks[1]])).astype(
             np.float64
         )
 
     def near_boundary(self, seed: int) -> "_Line":
-        """The samples of both halves near the boundary, as predicted from the other directions."""
+        """The samples of both parts near the boundary, as predicted from the other directions."""
         valley, _ = _valley_and_peaks(self.say.places)
         kept_say = np.ones(len(self.say.places), dtype=bool)
         kept_count = np.ones(len(self.count.places), dtype=bool)
@@ -213,7 +221,7 @@ def _in_windows(samples: Points, places: Points) -> IdArray:
 
 
 def _valley_between(lines: Sequence[_Line], seed: int, twice: bool) -> tuple[float, float]:
-    """p-value and depth of the valley between two clusters, from the counts of both halves."""
+    """p-value and depth of the valley between two clusters, from the counts of all parts."""
     if not lines:
         return 1.0, 1.0
     first = _judged(np.sum([line.counted() for line in lines], axis=0))
