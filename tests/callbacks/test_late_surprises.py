@@ -239,7 +239,7 @@ class Plateau(Net):
 @pytest.mark.parametrize(
     ("every", "callbacks", "options", "said"),
     [
-        (3, [], {}, "ReduceLROnPlateau on collapse/nc1"),
+        (3, [], {}, "ReduceLROnPlateau reads collapse/nc1"),
         (
             1,
             [EarlyStopping("collapse/nc1")],

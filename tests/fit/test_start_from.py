@@ -65,7 +65,7 @@ def test_the_start_is_measured_without_training(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "said"),
-    [(None, "no such file"), ({}, "no state dict"), ("other", "weights do not fit")],
+    [(None, "the file does not exist"), ({}, "no state dict"), ("other", "weights do not fit")],
 )
 def test_weights_that_do_not_fit_are_one_message(content, said: str, capsys) -> None:
     path = Path("weights.pt")

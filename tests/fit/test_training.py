@@ -130,7 +130,7 @@ def test_a_broken_last_checkpoint_is_named_and_the_one_before_used(tmp_path: Pat
     run = fit(tmp_path / "run", *arguments, "2", data=VECTORS)
     run.last_checkpoint.write_bytes(run.last_checkpoint.read_bytes()[:1000])
     (run.checkpoints / "epoch_001.ckpt").unlink()
-    with pytest.warns(UserWarning, match=r"last\.ckpt cannot be read"):
+    with pytest.warns(UserWarning, match=r"last\.ckpt cannot be used"):
         fit(tmp_path / "run", *arguments, "3", data=VECTORS)
     assert [row["epoch"] for row in run.read_history()] == [0, 1, 2]
 

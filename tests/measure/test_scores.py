@@ -84,7 +84,7 @@ def test_out_of_range_and_empty_inputs_raise():
         match_clusters(torch.tensor([0]), torch.tensor([2]), one, torch.tensor([0, 0]))
     with pytest.raises(ValueError, match="no samples"):
         match_clusters(one[:0], one[:0], one, one)
-    with pytest.raises(ValueError, match="alike"):
+    with pytest.raises(ValueError, match=r"must have the same shape"):
         match_clusters(one, torch.zeros(2).long(), one, one)
 
 

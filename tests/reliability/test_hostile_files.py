@@ -63,15 +63,15 @@ def test_a_spoiled_checkpoint_is_named_and_the_newest_before_it_is_used(
     for age, name in enumerate(("previous.ckpt", "epoch_001.ckpt", "epoch_000.ckpt")):
         torch.save(training(), run.checkpoints / name)
         os.utime(run.checkpoints / name, (1e9 - age, 1e9 - age))
-    with pytest.warns(UserWarning, match=r"last\.ckpt cannot be read"):
+    with pytest.warns(UserWarning, match=r"last\.ckpt cannot be used"):
         assert newest_checkpoint(run, WEIGHTS) == run.checkpoints / "previous.ckpt"
     (run.checkpoints / "previous.ckpt").unlink()
-    with pytest.warns(UserWarning, match=r"last\.ckpt cannot be read"):
+    with pytest.warns(UserWarning, match=r"last\.ckpt cannot be used"):
         assert newest_checkpoint(run, WEIGHTS) == run.checkpoints / "epoch_001.ckpt"
     assert not (run.path / "trap").exists()
 
 
-@pytest.mark.filterwarnings("ignore:.*cannot be read")
+@pytest.mark.filterwarnings("ignore:.*cannot be used")
 @pytest.mark.parametrize("how", SPOILED)
 def test_a_run_without_any_whole_checkpoint_does_not_start_anew(
     run: RunDirectory, how: str
