@@ -67,12 +67,21 @@ RECIPE = (  # the small recipe, and with one thing changed
     *("small/mod", "recipe/epochs20", "recipe/width48"),
     *("recipe/batch500", "recipe/decay5e-4", "recipe/decay1e-4"),
 )
+SEEDS = ("resnet/seed0", "resnet/seed1")  # the headline network
+FAR = ("resnet/far0", "resnet/far1")  # each goes on from its seed
 TERMINAL = {  # runs into collapse
-    "terminal/mod": "48 epochs, rate ÷10 at 5 and 21",
-    "terminal/mod_short": "30 epochs, rate ÷10 at 10 and 20",
-    "resnet/on": "ResNet-18 of width 16, on without augmentation",
+    "resnet/far0": "ResNet-18 of width 16, seed 0",
+    "resnet/far1": "ResNet-18 of width 16, seed 1",
+    "terminal/mod": "narrow CNN, rate ÷10 at 5 and 21",
+    "terminal/mod_short": "narrow CNN, rate ÷10 at 10 and 20",
 }
-TERMINAL_ALONE = ("terminal/mod", "terminal/mod_short")
+EARLIER = {  # ResNets by an earlier schedule
+    "resnet/mod": "56 epochs, rate .1, ÷10 at 28 and 45",
+    "resnet/on": "on without augmentation: rate .01, weight decay 1e-3",
+    "resnet/far_hot": "on from seed0 without augmentation: rate .01, weight decay 1e-2",
+    "resnet/on_large_rate": "on without augmentation: rate .02, weight decay 2e-3",
+}
+EVERY_EPOCH = (*SEEDS, *TERMINAL, *EARLIER)
 FAST = ("fast/mod", "fast/mod1", "fast/mod2")  # seeds 0, 1 and 2
 VIEWS = {  # one checkpoint looked at in several ways
     "views/mirror": "the mirror image",
@@ -83,7 +92,7 @@ VIEWS = {  # one checkpoint looked at in several ways
 
 
 def build() -> None:
-    """Write results/README.md and its figures."""
+    """Write results/README.md with its figures, and results/epochs.md."""
     runs = read_runs()
     fast = [runs[name] for name in FAST]
     terminal = {runs[name]: about for name, about in TERMINAL.items()}
@@ -101,6 +110,7 @@ def build() -> None:
     distances = {found["epoch"]: np.array(found["distances"]) for found in split.distances}
     save(distances_figure(distances, split.distances[0]["fine"]), "split.png")
     save(simplified_figure(simplified), "simplified.png")
+    seeds, far = [runs[name] for name in SEEDS], [runs[name] for name in FAR]
     environment = Environment(
         loader=FileSystemLoader(HERE), undefined=StrictUndefined, keep_trailing_newline=True
     )
@@ -128,26 +138,31 @@ def build() -> None:
         random_split=runs["controls/random_split"],
         split=split,
         split_epochs=split_table(split),
+        seeds=seeds,
+        seeds_table=headline_table(seeds, averaged=seeds),
+        seeds_mean=mean_of(seeds),
+        seeds_std=std_of(seeds),
+        far=far,
+        far_mean=mean_of(far),
+        far_std=std_of(far),
+        far_pairs={run: pairs_table(run) for run in far},
+        earlier=headline_table([runs[name] for name in EARLIER]),
+        earlier_about=EARLIER,
         terminal=terminal_table(terminal),
         learnt_from=LEARNT,
         terminal_mod=terminal_mod,
         terminal_short=runs["terminal/mod_short"],
-        terminal_epochs={runs[name]: collapse_table(runs[name]) for name in TERMINAL_ALONE},
         learnt=learnt,
         left=information,
         found=found,
-        terminal_pairs=pairs_table(terminal_mod),
-        resnet=runs["resnet/mod"],
-        resnet_epochs=collapse_table(runs["resnet/mod"]),
-        resnet_on=runs["resnet/on"],
-        resnet_on_epochs=collapse_table(runs["resnet/on"]),
-        resnet_fast=runs["resnet/on_large_rate"],
-        resnet_fast_epochs=collapse_table(runs["resnet/on_large_rate"]),
         simplified=simplified_table(simplified),
         simplified_minutes=sum(run.minutes for run in simplified),
         simplified_runs=len(simplified),
     )
     (HERE / "README.md").write_text(page)
+    every_epoch = {runs[name]: collapse_table(runs[name]) for name in EVERY_EPOCH}
+    page = environment.get_template("epochs.md.jinja").render(runs=every_epoch)
+    (HERE / "epochs.md").write_text(page)
 
 
 def main() -> None:

@@ -18,8 +18,9 @@ from collapse_lit.models import make_backbone
 
 HERE = Path(__file__).parent
 KEPT = ("config.yaml", "history.jsonl", "summary.json")
-CIFAR10 = {"images": 50_000, "shape": (3, 32, 32)}
-SCATTER = "fast/mod"  # the run whose scatter of training images is kept and drawn
+SHAPE = (3, 32, 32)  # of an image of CIFAR-10 or CIFAR-100
+IMAGES = (50_000, 40_000)  # of CIFAR-10, and of CIFAR-100 as far as it was trained on
+SCATTER = "resnet/far0"  # the run whose scatter of training images is kept and drawn
 
 Row = Mapping[str, Any]
 
@@ -47,17 +48,18 @@ class Run:
 
     @property
     def petaflop(self) -> float:
-        """Multiplications and additions of training on CIFAR-10, forward and backward, ÷ 10¹⁵."""
+        """Multiplications and additions of training, forward and backward, ÷ 10¹⁵."""
         model = self.config["model"]
         per_image = _flop_of_an_image(model["backbone"], json.dumps(model["backbone_args"]))
-        return per_image * CIFAR10["images"] * self.config["trainer"]["max_epochs"] / 1e15
+        images = IMAGES[self.config["data"]["coarse"] == "cifar100"]
+        return per_image * images * self.config["trainer"]["max_epochs"] / 1e15
 
 
 @cache
 def _flop_of_an_image(backbone: str, options: str) -> float:
-    network, _ = make_backbone(backbone, CIFAR10["shape"], **json.loads(options) or {})
+    network, _ = make_backbone(backbone, SHAPE, **json.loads(options) or {})
     with FlopCounterMode(display=False) as counter:
-        network(torch.zeros(2, *CIFAR10["shape"])).sum().backward()
+        network(torch.zeros(2, *SHAPE)).sum().backward()
     return counter.get_total_flops() / 2
 
 
@@ -98,13 +100,19 @@ def keep(run_dir: Path) -> None:
 
 
 def _distances(snapshot: Path) -> dict[str, Any]:
-    """Mean squared distances between fine classes, and which classes they are."""
+    """Mean squared distances between fine classes, and which classes they are.
+
+    A fine class without a sample in the scatter has the coarse class -1.
+    """
     with np.load(snapshot) as arrays:
         if "class_distances" not in arrays:
             return {}
+        fine_to_coarse = np.full(len(arrays["fine_names"]), -1)
+        fine_to_coarse[arrays["fine"]] = arrays["coarse"]  # of the samples that are drawn
         return {
             "epoch": int(snapshot.stem.removeprefix("epoch_")),
             "coarse": arrays["coarse_names"].tolist(),
             "fine": arrays["fine_names"].tolist(),
+            "fine_to_coarse": fine_to_coarse.tolist(),
             "distances": arrays["class_distances"].round(3).tolist(),
         }

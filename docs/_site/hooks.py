@@ -19,6 +19,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = {  # files of the repository that are pages of the site
     "README.md": "index.md",
     "results/README.md": "results.md",
+    "results/epochs.md": "epochs.md",
     "CONTRIBUTING.md": "contributing.md",
     "CHANGELOG.md": "changelog.md",
 }
