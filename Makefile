@@ -36,6 +36,7 @@ setup: $(VENV)/.installed  ## create .venv with the package and its tools
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo 'Installing the package, PyTorch and tools into $(VENV): several minutes, about 7 GB with CUDA.'
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$(FAISS),dev]'
 	@touch $@
 

@@ -1,6 +1,9 @@
 """The summary of a run in the terminal."""
 
+import shutil
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -38,10 +41,21 @@ def print_summary(run: RunDirectory, console: Console | None = None) -> None:
         console.print(f"\n{seen}", highlight=False)
         console.print(
             f"Next: open the report, or name the clusters inside the classes:\n"
-            f"  collapse-lit discover --run {run.path} --out {run.path / 'found'}",
+            f"  {as_called()} discover --run {run.path} --out {run.path / 'found'}",
             highlight=False,
             soft_wrap=True,
         )
+
+
+def as_called(name: str = "collapse-lit") -> str:
+    """How the user's shell finds this program: by its path if its name leads elsewhere or nowhere.
+
+    ``make train`` calls ``.venv/bin/collapse-lit``, which is not on the ``PATH``.
+    """
+    called, found = Path(sys.argv[0]), shutil.which(name)
+    if called.name != name or (found and Path(found).resolve() == called.resolve()):
+        return name
+    return str(called)
 
 
 def what_was_seen(first: Row, last: Row) -> str:

@@ -23,6 +23,7 @@ OTHER_PROGRAMS = {
     "complete",
     "$(collapse-lit",
     "cd",
+    "source",
     "python",
     "torchrun",
     "pre-commit",

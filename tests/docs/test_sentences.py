@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from prose import longer_than, sentences, words
+from prose import FENCE, longer_than, sentences, words
 
 ROOT = Path(__file__).parents[2]
 DOCS = sorted((ROOT / "docs").rglob("*.md"))
@@ -24,6 +24,13 @@ def test_hardly_a_sentence_of_the_documentation_is_long() -> None:
     of_all = sum(len(sentences(page.read_text())) for page in DOCS)
     assert of_all > 300
     assert len(long) <= 0.02 * of_all, "\n".join(long)
+
+
+@pytest.mark.parametrize("page", DOCS, ids=lambda page: page.stem)
+def test_a_page_has_one_title(page: Path) -> None:
+    """A heading with its marks torn apart (`# # Setup`) would be a second one."""
+    text = FENCE.sub("", page.read_text())
+    assert len([line for line in text.splitlines() if line.startswith("# ")]) <= 1
 
 
 def test_sentences_are_counted_as_a_reader_counts_them() -> None:
