@@ -1,13 +1,17 @@
 """A valley of density between clusters, or parts of a continuum."""
 
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 import torch
 from scipy.stats import binom
+from sklearn.ensemble import ExtraTreesRegressor
 
 from collapse_lit.measure import recover
+from collapse_lit.measure.recovery import valley
 from collapse_lit.measure.recovery.valley import DEPTH, VALLEY, p_of_counts, valleys
 
 ONE = torch.zeros(1000, dtype=torch.int64)
@@ -162,3 +166,34 @@ def test_the_same_seed_gives_the_same_numbers() -> None:
     rng = np.random.default_rng(4)
     x, ids = noise(rng), rng.integers(0, 3, 1000)
     assert judged(x, ids, 3).p.tolist() == judged(x, ids, 3).p.tolist()
+
+
+def test_threads_take_turns_with_the_trees(monkeypatch) -> None:
+    """scikit-learn's trees change the warning filters of the process while they work."""
+    working = [0]
+    most = [0]
+
+    def in_turn(method):
+        def call(self, *args):
+            working[0] += 1
+            most[0] = max(most[0], working[0])
+            time.sleep(0.01)
+            result = method(self, *args)
+            working[0] -= 1
+            return result
+
+        return call
+
+    class Counted(ExtraTreesRegressor):
+        fit = in_turn(ExtraTreesRegressor.fit)
+
+    monkeypatch.setattr(valley, "ExtraTreesRegressor", Counted)
+    rng = np.random.default_rng(0)
+    points = rng.normal(size=(3000, 6)).astype(np.float32)
+    ids = rng.integers(2, size=len(points))
+    points[:, 0] += 4 * ids  # a valley, and no void
+    rows = rng.permutation(len(points))
+    with ThreadPoolExecutor(4) as pool:
+        look = lambda seed: valleys(points, (rows[:1500], rows[1500:]), (ids, ids), 2, seed)  # noqa: E731
+        assert all(found.p.max() < 1 for found in pool.map(look, range(4)))
+    assert most[0] == 1

@@ -17,6 +17,7 @@ curve, they lie at the valley itself. For two clusters, they lie on both sides.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +40,7 @@ NEAR = 0.5  # share of the samples in the second test
 TELLS = 0.05  # smallest R² for predicting the distance to the boundary from other directions
 FAR = 0.75  # larger distances from the boundary count as equal
 TREES, LEAF, LEARNT = 40, 25, 1500  # trees, samples per leaf and in total, of each regression
+_TREES_TURN = Lock()  # scikit-learn's trees change the warning filters of the whole process
 VOID = 0.05  # relative density of a valley that needs no second test
 
 Points = NDArray[np.float64]
@@ -187,7 +189,8 @@ class _Line:
                 continue
             trees = _distances_told(self.say[say], valley, seed)
             tells |= trees.oob_score_ > TELLS
-            told, others = (trees.predict(s.rest) for s in (self.say[say], self.count[count]))
+            with _TREES_TURN:
+                told, others = (trees.predict(s.rest) for s in (self.say[say], self.count[count]))
             near = np.quantile(told, NEAR)
             kept_say[say], kept_count[count] = told <= near, others <= near
         return _Line(self.say[kept_say], self.count[kept_count]) if tells else self
@@ -204,7 +207,8 @@ def _distances_told(side: _Side, valley: float, seed: int) -> ExtraTreesRegresso
         oob_score=True,
         random_state=seed % 2**32,
     )
-    return trees.fit(side.rest[:LEARNT], distance[:LEARNT])
+    with _TREES_TURN:
+        return trees.fit(side.rest[:LEARNT], distance[:LEARNT])
 
 
 def _valley_and_peaks(say: Points) -> tuple[float, list[float]]:
