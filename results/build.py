@@ -12,6 +12,7 @@ import numpy as np
 from derived import (
     LEARNT,
     apartness,
+    apartness_correlation,
     found,
     information,
     learnt,
@@ -31,6 +32,7 @@ from tables import (
     pairs_table,
     simplified_table,
     split_table,
+    superclasses_table,
     terminal_table,
 )
 
@@ -81,7 +83,7 @@ EARLIER = {  # ResNets by an earlier schedule
     "resnet/far_hot": "on from seed0 without augmentation: rate .01, weight decay 1e-2",
     "resnet/on_large_rate": "on without augmentation: rate .02, weight decay 2e-3",
 }
-EVERY_EPOCH = (*SEEDS, *TERMINAL, *EARLIER)
+EVERY_EPOCH = (*SEEDS, *TERMINAL, *EARLIER, "cifar100/superclasses")
 FAST = ("fast/mod", "fast/mod1", "fast/mod2")  # seeds 0, 1 and 2
 VIEWS = {  # one checkpoint looked at in several ways
     "views/mirror": "the mirror image",
@@ -111,6 +113,7 @@ def build() -> None:
     save(distances_figure(distances, split.distances[0]["fine"]), "split.png")
     save(simplified_figure(simplified), "simplified.png")
     seeds, far = [runs[name] for name in SEEDS], [runs[name] for name in FAR]
+    superclasses = runs["cifar100/superclasses"]
     environment = Environment(
         loader=FileSystemLoader(HERE), undefined=StrictUndefined, keep_trailing_newline=True
     )
@@ -148,6 +151,10 @@ def build() -> None:
         far_pairs={run: pairs_table(run) for run in far},
         earlier=headline_table([runs[name] for name in EARLIER]),
         earlier_about=EARLIER,
+        superclasses=superclasses,
+        superclasses_headline=headline_table([superclasses]),
+        superclasses_table=superclasses_table(superclasses),
+        superclasses_correlation=apartness_correlation(superclasses),
         terminal=terminal_table(terminal),
         learnt_from=LEARNT,
         terminal_mod=terminal_mod,

@@ -83,6 +83,23 @@ def rank_correlation(maps: Mapping[Run, str], apart: Mapping[tuple[str, str], fl
     return float(spearmanr(found).statistic)
 
 
+def siblings_apart(run: Run) -> dict[str, float]:
+    """Mean apartness of the fine classes inside each coarse class, by its name."""
+    snapshot, apart = run.distances[-1], over_inside(run.distances[-1])
+    parents = np.array(snapshot["fine_to_coarse"])
+    means = {}
+    for c, name in enumerate(snapshot["coarse"]):
+        inside = apart[np.ix_(parents == c, parents == c)]
+        means[name] = float(inside[~np.eye(len(inside), dtype=bool)].mean())
+    return means
+
+
+def apartness_correlation(run: Run) -> float:
+    """Spearman's, over coarse classes: of their fine classes' apartness and recovery."""
+    apart, shares = siblings_apart(run), run.last["recovery/acc_of_coarse"]
+    return float(spearmanr(list(apart.values()), shares).statistic)
+
+
 def halves_and_others(snapshot: Mapping[str, Any]) -> tuple[float, float]:
     """Mean apartness of the two halves of a class, and of parts of different classes."""
     parents = np.array([name.rsplit("/", 1)[0] for name in snapshot["fine"]])

@@ -11,6 +11,7 @@ from derived import (
     learnt,
     mean_of,
     merged_pairs,
+    siblings_apart,
     std_of,
 )
 from kept import Run
@@ -146,6 +147,22 @@ def maps_table(maps: Mapping[Run, str], apart: Mapping[tuple[str, str], float]) 
             f"| `{run.name}` | {maps[run]} | {mean_apartness(run):.2f} | {cells} "
             f"| {'+'.join(pair)}: {least:.3f} |"
         )
+    return "\n".join(lines)
+
+
+def superclasses_table(run: Run) -> str:
+    """One line a coarse class of several fine ones, those that are recovered best first."""
+    snapshot, apart = run.distances[-1], siblings_apart(run)
+    members: dict[int, list[str]] = {}
+    for name, parent in zip(snapshot["fine"], snapshot["fine_to_coarse"], strict=True):
+        members.setdefault(parent, []).append(name)
+    lines = [
+        "| superclass | its classes | recovered, train | apartness, mean |",
+        "|---|---|---:|---:|",
+    ]
+    for c in np.argsort(run.last["recovery/acc_of_coarse"])[::-1]:
+        name, share = snapshot["coarse"][c], run.last["recovery/acc_of_coarse"][c]
+        lines.append(f"| {name} | {', '.join(members[c])} | {share:.3f} | {apart[name]:.2f} |")
     return "\n".join(lines)
 
 
