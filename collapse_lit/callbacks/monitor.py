@@ -30,16 +30,14 @@ class Monitor(L.Callback):
     failure is logged as nan with a warning, and training continues.
 
     Args:
-        layer, every_n_epochs, loaders, batch, name, report: As for
-            :class:`~collapse_lit.callbacks.CollapseMonitor`.
+        layer, every_n_epochs, loaders, batch, name, report: As for ``CollapseMonitor``.
 
     Attributes:
         values: Measures of the last measured epoch, in float64, by key.
         measured_epoch: The last measured epoch, or -1.
         promised: All keys that the monitor will log.
         splits: Features of the last measured epoch; empty once training continues.
-        stands: Whether the last measurement stays valid, so that ``Trainer.validate`` measures
-            nothing.
+        stands: Whether the last measurement stays valid for ``Trainer.validate``.
         views: Views that are read with the images, by split ("train" or "test").
         pictures: Arrays of the last measured epoch for the figures, the same on all ranks.
     """

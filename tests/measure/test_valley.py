@@ -193,7 +193,10 @@ def test_threads_take_turns_with_the_trees(monkeypatch) -> None:
     ids = rng.integers(2, size=len(points))
     points[:, 0] += 4 * ids  # a valley, and no void
     rows = rng.permutation(len(points))
+
+    def look(seed: int) -> valley.Valleys:
+        return valleys(points, (rows[:1500], rows[1500:]), (ids, ids), 2, seed)
+
     with ThreadPoolExecutor(4) as pool:
-        look = lambda seed: valleys(points, (rows[:1500], rows[1500:]), (ids, ids), 2, seed)  # noqa: E731
         assert all(found.p.max() < 1 for found in pool.map(look, range(4)))
     assert most[0] == 1
