@@ -77,12 +77,7 @@ TERMINAL = {  # runs into collapse
     "terminal/mod": "narrow CNN, rate ÷10 at 5 and 21",
     "terminal/mod_short": "narrow CNN, rate ÷10 at 10 and 20",
 }
-EARLIER = {  # ResNets by an earlier schedule
-    "resnet/mod": "56 epochs, rate .1, ÷10 at 28 and 45",
-    "resnet/on": "on without augmentation: rate .01, weight decay 1e-3",
-    "resnet/far_hot": "on from seed0 without augmentation: rate .01, weight decay 1e-2",
-    "resnet/on_large_rate": "on without augmentation: rate .02, weight decay 2e-3",
-}
+EARLIER = ("resnet/mod", "resnet/on", "resnet/far_hot", "resnet/on_large_rate")  # other schedules
 EVERY_EPOCH = (*SEEDS, *TERMINAL, *EARLIER, "cifar100/superclasses")
 FAST = ("fast/mod", "fast/mod1", "fast/mod2")  # seeds 0, 1 and 2
 VIEWS = {  # one checkpoint looked at in several ways
@@ -150,7 +145,6 @@ def build() -> None:
         far_std=std_of(far),
         far_pairs={run: pairs_table(run) for run in far},
         earlier=headline_table([runs[name] for name in EARLIER]),
-        earlier_about=EARLIER,
         superclasses=superclasses,
         superclasses_headline=headline_table([superclasses]),
         superclasses_table=superclasses_table(superclasses),

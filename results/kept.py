@@ -52,7 +52,7 @@ class Run:
         model = self.config["model"]
         per_image = _flop_of_an_image(model["backbone"], json.dumps(model["backbone_args"]))
         images = IMAGES[self.config["data"]["coarse"] == "cifar100"]
-        return per_image * images * self.config["trainer"]["max_epochs"] / 1e15
+        return per_image * images * (self.last["epoch"] + 1) / 1e15
 
 
 @cache

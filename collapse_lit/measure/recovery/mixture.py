@@ -6,7 +6,7 @@ from sklearn.metrics import adjusted_rand_score
 from torch import Tensor
 
 from collapse_lit.measure.clustering import FloatArray, IdArray
-from collapse_lit.measure.recovery.valley import depth_between
+from collapse_lit.measure.recovery.valley import SHRINKAGE, depth_between
 
 Model = tuple[Tensor, Tensor, Tensor]  # log shares (k,), means (k, r), covariances (k, r, r)
 
@@ -74,7 +74,7 @@ def far_moved(points: FloatArray, before: IdArray, after: IdArray, k: int) -> fl
     means = np.stack([x[before == c].mean(axis=0) for c in range(k)])
     residuals = x - means[before]
     within = residuals.T @ residuals / len(x)
-    within += 0.1 * np.trace(within) / len(within) * np.eye(len(within))
+    within += SHRINKAGE * np.trace(within) / len(within) * np.eye(len(within))
     far = 0
     for a in range(k):
         for b in range(k):
