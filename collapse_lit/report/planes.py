@@ -1,7 +1,7 @@
-"""The scatter of each coarse class through the epochs, so that points move rather than jump.
+"""Align the scatter of each coarse class over the epochs, so that points move rather than jump.
 
-A plane is known up to rotation and reflection, and clusters up to their numbers. From the epoch
-that is shown first, each epoch is laid onto its neighbour by the samples that both have.
+A plane has an arbitrary rotation and reflection, and clusters have arbitrary numbers. Starting at
+the epoch that is shown first, each epoch is aligned with its neighbour on their common samples.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,10 +21,9 @@ class Planes:
 
     Attributes:
         coarse: number of the coarse class.
-        rows: (n,) int64, the samples' places in the snapshot that is shown first.
-        xy: (E, n, 2) float64 around 0, at every epoch on a scale of its own: of root mean square 1,
-            or less where the points would not fit into the box of the epoch that is shown first.
-            NaN where an epoch lacks a sample.
+        rows: (n,) int64 rows of the samples in the snapshot that is shown first.
+        xy: (E, n, 2) float64, centred. Each epoch has a root mean square of 1, or less if its
+            points would leave the box of the epoch that is shown first. NaN for missing samples.
         cluster: (E, n) int64, numbered as in the snapshot that is shown first, or MISSING.
     """
 
@@ -35,17 +34,17 @@ class Planes:
 
 
 def evenly(known: Sequence[int], most: int, *always: int) -> list[int]:
-    """At most that many of the epochs, the first and the last among them, and those of always."""
+    """At most ``most`` epochs, evenly spaced, with the first and the last; plus ``always``."""
     places = np.linspace(0, len(known) - 1, min(most, len(known)))
     return sorted({known[round(place)] for place in places} | set(always))
 
 
 def planes_through(snapshots: Sequence[Snapshot], shown: int) -> Iterator[Planes]:
-    """The planes of every coarse class.
+    """Aligned planes of every coarse class.
 
     Args:
-        snapshots: E of them, with ``xy``, ``coarse``, ``cluster``, and where E > 1 ``index``.
-        shown: the place of the one that is shown first, whose numbers of clusters hold.
+        snapshots: E snapshots with ``xy``, ``coarse``, ``cluster``, and ``index`` if E > 1.
+        shown: position of the snapshot that is shown first; it sets the cluster numbers.
     """
     first = snapshots[shown]
     free = int(first["cluster"].max(initial=-1)) + 1
@@ -63,9 +62,9 @@ def planes_through(snapshots: Sequence[Snapshot], shown: int) -> Iterator[Planes
 
 
 def turned(xy: np.ndarray, onto: np.ndarray) -> np.ndarray:
-    """Points (n, 2), rotated or reflected such that they come nearest to others (n, 2).
+    """Rotate or reflect points (n, 2) to lie closest to the points ``onto`` (n, 2).
 
-    Orthogonal Procrustes over the samples that are NaN in neither.
+    This is orthogonal Procrustes on the samples without NaN in both.
     """
     both = np.isfinite(xy).all(axis=1) & np.isfinite(onto).all(axis=1)
     left, _, right = np.linalg.svd(xy[both].T @ onto[both])
@@ -73,17 +72,17 @@ def turned(xy: np.ndarray, onto: np.ndarray) -> np.ndarray:
 
 
 def _fitted(xy: np.ndarray, box: np.ndarray) -> np.ndarray:
-    """Points (n, 2), drawn together as far as it needs to be where others (m, 2) are."""
+    """Shrink points (n, 2) until they fit into the bounding box of the points ``box`` (m, 2)."""
     low, high = np.nanmin(box, axis=0), np.nanmax(box, axis=0)
     past = np.fmax(xy / np.where(high > 0, high, np.inf), xy / np.where(low < 0, low, -np.inf))
     return xy / max(1.0, float(np.nanmax(past, initial=1.0)))
 
 
 def renumbered(cluster: np.ndarray, like: np.ndarray, free: int) -> np.ndarray:
-    """Cluster numbers (n,), such that most samples keep the number that they have in another (n,).
+    """Renumber clusters (n,) so that most samples keep their number in ``like`` (n,).
 
-    Hungarian matching over the samples that are MISSING in neither. A cluster that is matched to
-    none takes the lowest number from ``free`` on that the other does not have.
+    This is Hungarian matching on the samples that are not MISSING in both. A cluster without a
+    match takes the lowest number from ``free`` on that ``like`` does not use.
     """
     both = (cluster != MISSING) & (like != MISSING)
     mine, theirs = (np.unique(ids[ids != MISSING]) for ids in (cluster, like))
@@ -99,26 +98,26 @@ def renumbered(cluster: np.ndarray, like: np.ndarray, free: int) -> np.ndarray:
 
 
 def _outward(epochs: int, shown: int) -> Iterator[tuple[int, int]]:
-    """Each place but the one shown, with its neighbour towards that: later ones, then earlier."""
+    """Positions other than ``shown``, each with its neighbour towards ``shown``."""
     yield from ((place, place - 1) for place in range(shown + 1, epochs))
     yield from ((place, place + 1) for place in range(shown - 1, -1, -1))
 
 
 def _places(index: np.ndarray, snapshot: Snapshot) -> np.ndarray:
-    """(n,) where a snapshot has these samples, -1 where it does not."""
+    """(n,) rows of these samples in a snapshot, -1 for missing samples."""
     place = {sample: row for row, sample in enumerate(snapshot["index"].tolist())}
     return np.array([place.get(sample, -1) for sample in index.tolist()], dtype=np.int64)
 
 
 def _taken(values: np.ndarray, places: np.ndarray) -> np.ndarray:
-    """The values at these places, NaN or MISSING where the place is -1."""
+    """The values at these rows; NaN or MISSING for row -1."""
     if values.ndim == 2:
         return np.where(places[:, None] < 0, np.nan, values[places].astype(np.float64))
     return np.where(places < 0, MISSING, values[places].astype(np.int64))
 
 
 def _scaled(xy: np.ndarray) -> np.ndarray:
-    """Points (n, 2) around 0 and of root mean square 1; all 0 where they are one point."""
+    """Centre points (n, 2) and scale them to a root mean square of 1, unless all are equal."""
     there = np.isfinite(xy).all(axis=1)
     if not there.any():
         return xy

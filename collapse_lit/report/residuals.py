@@ -1,4 +1,4 @@
-"""What is left inside each coarse class, epoch by epoch: one scatter a class, moved by a slider."""
+"""The scatter of each coarse class on the page of a run; a slider moves it through the epochs."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,23 +11,23 @@ from collapse_lit.pages.sprite import Sprite
 from collapse_lit.report.planes import Planes, Snapshot, evenly, planes_through
 
 MOST_EPOCHS = 20
-MOST_POINTS = 50_000  # at all epochs together: they must fit in a page
-MARGIN = 0.06  # around the points, as a share of what they fill
+MOST_POINTS = 50_000  # over all epochs, to limit the size of the page
+MARGIN = 0.06  # around the points, relative to their range
 
 Names = Sequence[str] | None
 
 
 @dataclass(frozen=True)
 class Residuals:
-    """What the page shows of the residuals.
+    """The scatters of all coarse classes, and the data of the slider.
 
     Attributes:
-        charts: for each coarse class its name, its space, its spread, and its scatter, all at the
-            epoch that is shown first; an empty text for what is not known.
-        frames: for the slider: ``epochs``, ``chosen``, ``symbols``, what stays the same of each
-            class (``classes``), and for each epoch what changes of each class (``frames``).
-        shown: the place of the epoch that is shown first.
-        told: whether colours are fine classes; else they are clusters.
+        charts: name, space, spread and scatter of each coarse class, at the epoch that is shown
+            first; unknown values are empty strings.
+        frames: data of the slider: ``epochs``, ``chosen``, ``symbols``, the constant data of each
+            class (``classes``), and per epoch the changing data of each class (``frames``).
+        shown: position of the epoch that is shown first.
+        told: whether colours show fine classes; otherwise they show clusters.
         spread: whether the spread of the classes is known.
     """
 
@@ -48,12 +48,13 @@ def residuals(
 ) -> Residuals:
     """The scatters of a run.
 
-    Coloured by hidden fine class where there is one, the shape being the cluster; else by cluster.
+    With fine labels, colours show fine classes and shapes show clusters; otherwise, colours show
+    clusters.
 
     Args:
-        snapshots: by epoch, each with a scatter.
-        first: the epoch that is shown first, which has a snapshot.
-        chosen: the epoch that was chosen without a label, if any.
+        snapshots: snapshots with a scatter, by epoch.
+        first: the epoch that is shown first; it has a snapshot.
+        chosen: the epoch chosen without fine labels, if any.
         fine_names: names of the fine classes, if known.
         coarse_names: names of the coarse classes, if known.
         sprite: pictures of the samples.
@@ -90,9 +91,9 @@ def residuals(
 
 
 def epochs_kept(snapshots: Mapping[int, Snapshot], first: int) -> list[int]:
-    """The epochs of the slider: evenly spread, with the one shown first and the last.
+    """The epochs of the slider: evenly spaced, including ``first`` and the last epoch.
 
-    Only the one shown first where its snapshot does not say which samples it has.
+    If the snapshot of ``first`` has no sample ids, it is the only epoch.
     """
     if "index" not in snapshots[first]:
         return [first]
@@ -104,7 +105,7 @@ def epochs_kept(snapshots: Mapping[int, Snapshot], first: int) -> list[int]:
 def _constant(
     plane: Planes, points: Snapshot, told: bool, fine_names: Names, sprite: Sprite | None
 ) -> dict[str, Any]:
-    """What stays the same of a class: of each sample its tip and its trace, and the clusters."""
+    """The constant data of a class: tooltip and trace of each sample, and the clusters."""
     fine = points["fine"][plane.rows]
     index = points["index"][plane.rows] if "index" in points else np.full(len(plane.rows), -1)
     tiles = [-1] * len(index) if sprite is None else sprite.tiles(index)
@@ -119,7 +120,7 @@ def _constant(
 
 
 def _frame(plane: Planes, snapshot: Snapshot, place: int) -> dict[str, Any]:
-    """What changes of a class: its samples' places, clusters (-1: missing), space and spread."""
+    """The changing data of a class: coordinates, clusters (-1: missing), space and spread."""
     x, y = plane.xy[place].T
     places = {cluster: i for i, cluster in enumerate(_clusters(plane))}
     spread = float(snapshot["spread"][plane.coarse]) if "spread" in snapshot else np.nan
@@ -139,7 +140,7 @@ def _chart(
     names: Mapping[int, str],
     title: str,
 ) -> Chart:
-    """The scatter of one class; its axes have room for all epochs."""
+    """The scatter of one class, with axes that fit all epochs."""
     clusters, traces = constant["clusters"], constant["traces"]
     tips = [
         [*tip[:-1], f"cluster {clusters[place]}", tip[-1]]
@@ -154,7 +155,7 @@ def _chart(
 
 
 def _legend(plane: Planes, points: Snapshot, told: bool, fine_names: Names) -> dict[int, str]:
-    """What each trace is called."""
+    """The name of each trace in the legend."""
     if not told:
         return {place: f"cluster {c}" for place, c in enumerate(_clusters(plane))}
     there = np.unique(points["fine"][plane.rows]).tolist()
@@ -166,12 +167,12 @@ def _name_of(fine: int, names: Names) -> str:
 
 
 def _clusters(plane: Planes) -> list[int]:
-    """The numbers of the class's clusters at all epochs."""
+    """Numbers of the clusters of a class, over all epochs."""
     return np.unique(plane.cluster[plane.cluster >= 0]).tolist()
 
 
 def _ranges(plane: Planes) -> list[list[float]]:
-    """From where to where the two axes go, at every epoch."""
+    """The ranges of both axes, the same at every epoch."""
     low, high = (end(plane.xy.reshape(-1, 2), axis=0) for end in (np.nanmin, np.nanmax))
     room = MARGIN * np.maximum(high - low, 1e-3)
     return np.round(np.stack([low - room, high + room], axis=1), 3).tolist()

@@ -50,10 +50,11 @@ def lopsided_split(points: FloatArray, seed: int) -> IdArray:
 
 
 def _begun(x: Points, seed: int) -> Points:
-    """(r, s) the best directions of points (n, r) after some iterations.
+    """The best directions (r, s) of points (n, r) after a few iterations.
 
-    They start towards neighbourhoods of random samples, and along the axes of FOBI, those of the
-    mean of |x|² x xᵀ, which tell even clusters from a Gaussian (Cardoso, ICASSP 1989).
+    Starts are the directions towards neighbourhoods of random samples, and the FOBI axes. These are
+    the eigenvectors of the mean of |x|² x xᵀ, which separate even clusters from a Gaussian
+    (Cardoso, ICASSP 1989).
     """
     centres = x[np.random.default_rng(seed).permutation(len(x))[:STARTS]]
     squares = np.square(x).sum(axis=1)
@@ -65,7 +66,7 @@ def _begun(x: Points, seed: int) -> Points:
 
 
 def _climbed(x: Points, directions: Points, iterations: int) -> tuple[Points, Points]:
-    """Directions (r, s) after some iterations on points (n, r), and what cuts on them gain (s,)."""
+    """Directions (r, s) after iterations on points (n, r), and the gains (s,) of their cuts."""
     for _ in range(iterations):
         _, above = _best_cuts(x @ directions)
         sides = above.astype(np.float64)
@@ -75,9 +76,9 @@ def _climbed(x: Points, directions: Points, iterations: int) -> tuple[Points, Po
 
 
 def _best_cuts(places: Points) -> tuple[Points, NDArray[np.bool_]]:
-    """Nats a sample gained by the best cut of each column (n, s), and who lies above it (n, s).
+    """Gain (s,) of the best cut of each column (n, s), and which samples lie above it (n, s).
 
-    The gain is that of ``clustering.separation`` on one line, with the clusters' own shares.
+    The gain, in nats per sample, is ``clustering.separation`` on one line with actual shares.
     """
     n = len(places)
     left = np.arange(LEAST, n - LEAST + 1)[:, None]  # samples below the cut

@@ -1,4 +1,4 @@
-"""How wide each coarse class is against its distance from the others: what whitening hides."""
+"""The width of each coarse class, relative to its distance from the others."""
 
 import torch
 from torch import Tensor
@@ -11,10 +11,11 @@ from collapse_lit.measure.recovery.spaces import counts_and_means
 def relative_spread(
     features: Tensor, coarse: Tensor, num_coarse: int, group: Group = None
 ) -> Tensor:
-    """Spread of each coarse class in the features as they are, in units of its distance to others.
+    """Width of each coarse class in the raw features, relative to its distance from the others.
 
-    The root mean squared distance of the samples to the mean of their class, over that of this mean
-    to the means of the other classes. It falls to 0 as the class collapses to a point.
+    This is the root mean squared distance of the samples from their class mean, divided by that of
+    the class mean from the other class means. It falls to 0 as the class collapses to a point.
+    Clusters are shown in whitened spaces, which hide it.
 
     Args:
         features: (n_local, d) floating point.
@@ -23,7 +24,7 @@ def relative_spread(
         group: process group whose ranks hold the samples.
 
     Returns:
-        (C,) float64; NaN for a class that has no sample, or whose mean is that of all others.
+        (C,) float64; NaN for a class without samples, or with the same mean as all others.
     """
     counts, means = counts_and_means(features, coarse, num_coarse, group)
     known = counts > 0
