@@ -22,12 +22,12 @@ from collapse_lit.callbacks.loaders import Loaders
 from collapse_lit.callbacks.monitor import Monitor
 from collapse_lit.errors import UserError
 from collapse_lit.features import Features, further_views
+from collapse_lit.measure.collapse.spread import relative_spread
 from collapse_lit.measure.distributed import Group, gather_objects, sum_over_ranks
 from collapse_lit.measure.recovery.all_classes import recover
 from collapse_lit.measure.recovery.clusters import Recovery
 from collapse_lit.measure.recovery.scoring import LabelledFeatures, score_recovery
 from collapse_lit.measure.recovery.spaces import spaces_to_try
-from collapse_lit.measure.recovery.spread import relative_spread
 from collapse_lit.metrics import DISTINCT, HEADLINE, SEPARATION, SILHOUETTE, STABILITY
 from collapse_lit.reading.batches import TakeApart
 

@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from collapse_lit.callbacks import RecoveryMonitor
 from collapse_lit.errors import UserError
 from collapse_lit.measure import recover
-from collapse_lit.measure.recovery.spread import relative_spread
+from collapse_lit.measure.collapse.spread import relative_spread
 
 DATA = DataLoader(TensorDataset(*tensors()[:2]), batch_size=16)
 

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from collapse_lit.measure.recovery.spread import relative_spread
+from collapse_lit.measure.collapse.spread import relative_spread
 
 
 def test_it_is_the_width_over_the_distance_to_the_other_means() -> None:

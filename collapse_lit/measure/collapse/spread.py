@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor
 
+from collapse_lit.measure.collapse.class_means import squared_distances
+from collapse_lit.measure.collapse.statistics import class_means, within_class
 from collapse_lit.measure.distributed import Group
-from collapse_lit.measure.recovery.kinds import ClassResiduals
-from collapse_lit.measure.recovery.spaces import counts_and_means
 
 
 def relative_spread(
@@ -26,15 +26,10 @@ def relative_spread(
     Returns:
         (C,) float64; NaN for a class without samples, or with the same mean as all others.
     """
-    counts, means = counts_and_means(features, coarse, num_coarse, group)
-    known = counts > 0
-    within = means.new_full((num_coarse,), torch.nan)
-    between = means.new_full((num_coarse,), torch.nan)
-    for c in torch.where(known)[0].tolist():
-        rows = torch.where(coarse == c)[0]
-        residuals = ClassResiduals(features, rows, means[c], False, int(counts[c]), group)
-        within[c] = residuals.variances().sum()
-        others = known.clone()
-        others[c] = False
-        between[c] = (means[others] - means[c]).square().sum(dim=1).mean()
-    return (within / torch.where(between > 0, between, torch.nan)).sqrt()
+    classes = class_means(features, coarse, num_coarse, group)
+    within = within_class(features, coarse, classes, group).variances
+    known = classes.counts > 0
+    apart = squared_distances(classes.means)[:, known]  # 0 from a class to itself
+    between = apart.sum(dim=1) / (known.sum() - 1)
+    usable = known & (between > 0)
+    return torch.where(usable, within / between, torch.nan).sqrt()
