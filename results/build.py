@@ -12,19 +12,29 @@ import numpy as np
 from derived import (
     LEARNT,
     apartness,
-    apartness_correlation,
     found,
+    gaps_to_truth,
     information,
     learnt,
     mean_of,
     merged_pairs,
     rank_correlation,
+    sibling_correlation,
+    sibling_pairs,
     std_of,
 )
-from figures import far_figure, maps_figure, save, scatter_figure, simplified_figure
+from figures import (
+    far_figure,
+    maps_figure,
+    save,
+    scatter_figure,
+    siblings_figure,
+    simplified_figure,
+)
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from kept import HERE, SCATTER, keep, read_runs
 from tables import (
+    by_class_table,
     collapse_table,
     compared_table,
     headline_table,
@@ -71,14 +81,25 @@ RECIPE = (  # the small recipe, and with one thing changed
 )
 SEEDS = ("resnet/seed0", "resnet/seed1")  # the headline network
 FAR = ("resnet/far0", "resnet/far1")  # each goes on from its seed
-TERMINAL = {  # runs into collapse
-    "resnet/far0": "ResNet-18 of width 16, seed 0",
-    "resnet/far1": "ResNet-18 of width 16, seed 1",
-    "terminal/mod": "narrow CNN, rate ÷10 at 5 and 21",
-    "terminal/mod_short": "narrow CNN, rate ÷10 at 10 and 20",
+FURTHER = ("resnet/further0", "resnet/further1")  # and from there
+TERMINAL = {  # runs into collapse, and what they are called in the figure
+    "ResNet-18 of width 16, seed 0": ("resnet/far0", "resnet/further0"),
+    "ResNet-18 of width 16, seed 1": ("resnet/far1", "resnet/further1"),
+    "narrow CNN, rate ÷10 at 5 and 21": ("terminal/mod",),
+    "narrow CNN, rate ÷10 at 10 and 20": ("terminal/mod_short",),
 }
+PAIR_BY_PAIR = (*SEEDS, *FAR, *FURTHER)
+BY_CLASS = ("resnet/seed0", "resnet/far0", "resnet/further0")
 EARLIER = ("resnet/mod", "resnet/on", "resnet/far_hot", "resnet/on_large_rate")  # other schedules
-EVERY_EPOCH = (*SEEDS, *TERMINAL, *EARLIER, "cifar100/superclasses")
+EVERY_EPOCH = (
+    *SEEDS,
+    *FAR,
+    *FURTHER,
+    "terminal/mod",
+    "terminal/mod_short",
+    *EARLIER,
+    "cifar100/superclasses",
+)
 FAST = ("fast/mod", "fast/mod1", "fast/mod2")  # seeds 0, 1 and 2
 VIEWS = {  # one checkpoint looked at in several ways
     "views/mirror": "the mirror image",
@@ -92,7 +113,7 @@ def build() -> None:
     """Write results/README.md with its figures, and results/epochs.md."""
     runs = read_runs()
     fast = [runs[name] for name in FAST]
-    terminal = {runs[name]: about for name, about in TERMINAL.items()}
+    terminal = {about: [runs[name] for name in names] for about, names in TERMINAL.items()}
     terminal_mod = runs["terminal/mod"]
     small_mod, small_ten, split = runs["small/mod"], runs["small/ten"], runs["split/two"]
     fast_ten = runs["fast/ten"]
@@ -104,10 +125,11 @@ def build() -> None:
     save(scatter_figure(runs[SCATTER]), "scatter.png")
     save(far_figure(terminal), "far.png")
     save(maps_figure(maps, apart), "maps.png")
+    save(siblings_figure(runs["cifar100/superclasses"]), "siblings.png")
     distances = {found["epoch"]: np.array(found["distances"]) for found in split.distances}
     save(distances_figure(distances, split.distances[0]["fine"]), "split.png")
     save(simplified_figure(simplified), "simplified.png")
-    seeds, far = [runs[name] for name in SEEDS], [runs[name] for name in FAR]
+    seeds, far, further = ([runs[name] for name in names] for names in (SEEDS, FAR, FURTHER))
     superclasses = runs["cifar100/superclasses"]
     environment = Environment(
         loader=FileSystemLoader(HERE), undefined=StrictUndefined, keep_trailing_newline=True
@@ -141,14 +163,19 @@ def build() -> None:
         seeds_mean=mean_of(seeds),
         seeds_std=std_of(seeds),
         far=far,
-        far_mean=mean_of(far),
-        far_std=std_of(far),
-        far_pairs={run: pairs_table(run) for run in far},
+        further=further,
+        gap=gaps_to_truth(further[0])["bird+horse"],
+        scatter_run=SCATTER,
+        further_mean=mean_of(further),
+        further_std=std_of(further),
+        by_class=by_class_table([runs[name] for name in BY_CLASS]),
         earlier=headline_table([runs[name] for name in EARLIER]),
         superclasses=superclasses,
         superclasses_headline=headline_table([superclasses]),
         superclasses_table=superclasses_table(superclasses),
-        superclasses_correlation=apartness_correlation(superclasses),
+        better_than_truth=sum(gap > 0 for gap in gaps_to_truth(superclasses).values()),
+        siblings=sibling_pairs(superclasses),
+        siblings_correlation=sibling_correlation(superclasses),
         terminal=terminal_table(terminal),
         learnt_from=LEARNT,
         terminal_mod=terminal_mod,
@@ -161,7 +188,10 @@ def build() -> None:
         simplified_runs=len(simplified),
     )
     (HERE / "README.md").write_text(page)
-    every_epoch = {runs[name]: collapse_table(runs[name]) for name in EVERY_EPOCH}
+    every_epoch = {
+        runs[name]: (collapse_table(runs[name]), name in PAIR_BY_PAIR and pairs_table(runs[name]))
+        for name in EVERY_EPOCH
+    }
     page = environment.get_template("epochs.md.jinja").render(runs=every_epoch)
     (HERE / "epochs.md").write_text(page)
 

@@ -1,10 +1,11 @@
 """Numbers that follow from one run or several."""
 
+import csv
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from kept import Row, Run
+from kept import HERE, Row, Run
 from scipy.stats import spearmanr
 
 from collapse_lit.metrics import CEILING, HEADLINE, TEST_ACCURACY
@@ -94,10 +95,32 @@ def siblings_apart(run: Run) -> dict[str, float]:
     return means
 
 
-def apartness_correlation(run: Run) -> float:
-    """Spearman's, over coarse classes: of their fine classes' apartness and recovery."""
-    apart, shares = siblings_apart(run), run.last["recovery/acc_of_coarse"]
-    return float(spearmanr(list(apart.values()), shares).statistic)
+def measured_by_class(run: Run) -> list[dict[str, str]]:
+    """Each coarse class of a run, epoch by epoch, as results/by_class.py wrote it."""
+    return _lines(run, "by_class.csv")
+
+
+def gaps_to_truth(run: Run) -> dict[str, float]:
+    """By coarse class at the last measured epoch: separation of what is found minus the truth's."""
+    lines = measured_by_class(run)
+    last = [line for line in lines if line["epoch"] == lines[-1]["epoch"]]
+    return {line["class"]: float(line["found"]) - float(line["truth"]) for line in last}
+
+
+def sibling_pairs(run: Run) -> np.ndarray:
+    """(P, 2): apartness of two fine classes of one coarse class, and the share told apart."""
+    lines = _lines(run, "pairs.csv")
+    return np.array([[float(line["apartness"]), float(line["told apart"])] for line in lines])
+
+
+def sibling_correlation(run: Run) -> float:
+    """Spearman's, over the pairs of :func:`sibling_pairs`."""
+    return float(spearmanr(sibling_pairs(run)).statistic)
+
+
+def _lines(run: Run, name: str) -> list[dict[str, str]]:
+    with (HERE / "runs" / run.name / name).open(newline="") as file:
+        return list(csv.DictReader(file))
 
 
 def halves_and_others(snapshot: Mapping[str, Any]) -> tuple[float, float]:

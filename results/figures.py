@@ -3,7 +3,14 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from derived import distance_and_width, found, information, learnt, merged_pairs
+from derived import (
+    distance_and_width,
+    found,
+    information,
+    learnt,
+    merged_pairs,
+    sibling_pairs,
+)
 from kept import HERE, Run
 from matplotlib.figure import Figure
 
@@ -12,10 +19,14 @@ from collapse_lit.report.figures import residuals_figure
 
 LEGIBLE = 0.91  # above it, names of merged pairs would cover one another
 BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#7F7F7F"
+COLOURS = (BLUE, ORANGE, GREEN, RED, GREY, "black")
 
 
-def far_figure(runs: Mapping[Run, str]) -> Figure:
-    """What is left and what is found as networks collapse: one panel a share, one line a run."""
+def far_figure(networks: Mapping[str, Sequence[Run]]) -> Figure:
+    """What is left and what is found as networks collapse: one panel a share, one line a network.
+
+    A network is one run, or several that go on from one another.
+    """
     shares = {
         "left: probe on true labels ÷ coarse accuracy, test": information,
         "found: recovered without labels ÷ that probe, test": found,
@@ -25,13 +36,14 @@ def far_figure(runs: Mapping[Run, str]) -> Figure:
     for axes, (title, share) in zip(
         figure.subplots(1, len(shares), sharey=True), shares.items(), strict=True
     ):
-        for colour, (run, about) in zip((BLUE, ORANGE, GREEN, RED), runs.items(), strict=False):
-            points = [(row["collapse/nc1_trace"], share(row)) for row in learnt(run)]
-            axes.plot(*zip(*points, strict=True), ".-", color=colour, label=f"{run.name}, {about}")
+        for colour, (about, runs) in zip(COLOURS, networks.items(), strict=False):
+            rows = [row for run in runs for row in learnt(run)]
+            points = [(row["collapse/nc1_trace"], share(row)) for row in rows]
+            axes.plot(*zip(*points, strict=True), ".-", color=colour, label=about)
         axes.set(title=title, xlabel="NC1, trace quotient, training features", xscale="log")
         axes.title.set_fontsize(9)
         axes.invert_xaxis()
-        ticks = (0.3, 0.2, 0.1, 0.05)
+        ticks = (0.3, 0.1, 0.05, 0.02)
         axes.set_xticks(ticks, map(str, ticks))
         axes.set_xticks((), minor=True)
         axes.grid(alpha=0.25)
@@ -54,7 +66,7 @@ def maps_figure(maps: Mapping[Run, str], apart: Mapping[tuple[str, str], float])
     """Each merged pair: how much of it is recovered, against how far apart its classes are."""
     figure = Figure(figsize=(7.5, 4.8), layout="constrained")
     axes = figure.add_subplot()
-    colours = dict(zip(maps, (BLUE, ORANGE, GREEN, RED, GREY, "black"), strict=False))
+    colours = dict(zip(maps, COLOURS, strict=False))
     for run, about in maps.items():
         points = [(apart[pair], share) for pair, share in merged_pairs(run)]
         axes.scatter(*zip(*points, strict=True), color=colours[run], label=about, s=28)
@@ -78,6 +90,21 @@ def maps_figure(maps: Mapping[Run, str], apart: Mapping[tuple[str, str], float])
     axes.grid(alpha=0.25)
     figure.legend(fontsize=8, loc="outside lower center", ncols=3)
     axes.set_title("Which merged classes are told apart")
+    return figure
+
+
+def siblings_figure(run: Run) -> Figure:
+    """Each two fine classes of one coarse class: are they told apart, against their distance."""
+    figure = Figure(figsize=(7.5, 3.8), layout="constrained")
+    axes = figure.add_subplot()
+    axes.scatter(*sibling_pairs(run).T, color=BLUE, s=14, alpha=0.7)
+    axes.axhline(0.5, color=GREY, linestyle=":", linewidth=1)
+    axes.set(
+        xlabel="apartness of the two classes",
+        ylabel="told apart without fine labels, train",
+        title=f"{run.name}: two classes of one superclass",
+    )
+    axes.grid(alpha=0.25)
     return figure
 
 

@@ -10,6 +10,7 @@ from derived import (
     information,
     learnt,
     mean_of,
+    measured_by_class,
     merged_pairs,
     siblings_apart,
     std_of,
@@ -80,16 +81,35 @@ def collapse_table(run: Run) -> str:
 
 
 def pairs_table(run: Run) -> str:
-    """The terminal phase, epoch by epoch: which share of each merged pair is told apart."""
+    """Epoch by epoch: which share of each merged pair's training images is told apart."""
     names = run.distances[-1]["coarse"]
     lines = [f"| epoch | NC1 | {' | '.join(names)} |", "|---:" * (len(names) + 2) + "|"]
-    for row in learnt(run):
+    for row in run.history:
         shares = " | ".join(f"{share:.3f}" for share in row["recovery/acc_of_coarse"])
         lines.append(f"| {row['epoch']} | {row[NC1]:.4f} | {shares} |")
     return "\n".join(lines)
 
 
-def terminal_table(runs: Mapping[Run, str]) -> str:
+def by_class_table(runs: Sequence[Run]) -> str:
+    """Each coarse class, run by run and epoch by epoch: accuracy, separation found and of the
+    truth.
+    """
+    measured = {run: measured_by_class(run) for run in runs}
+    names = list(dict.fromkeys(line["class"] for line in measured[runs[0]]))
+    lines = [f"| run | epoch | {' | '.join(names)} |", "|---|---:|" + "---|" * len(names)]
+    for run, classes in measured.items():
+        for epoch in dict.fromkeys(line["epoch"] for line in classes):
+            cells = [
+                f"{float(line['accuracy']):.3f}: {float(line['found']):.2f}, "
+                f"{float(line['truth']):.2f}"
+                for line in classes
+                if line["epoch"] == epoch
+            ]
+            lines.append(f"| `{run.name}` | {epoch} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def terminal_table(networks: Mapping[str, Sequence[Run]]) -> str:
     """One line a run: from its first measured epoch with all labels learnt to its last."""
     keys = ("collapse/nc1_trace", "collapse/cdnv", NC1, RAW, FOUND, HEADLINE, CEILING)
     lines = [
@@ -97,7 +117,8 @@ def terminal_table(runs: Mapping[Run, str]) -> str:
         "| recovered, test | ceiling | left | found |",
         "|---|" + "---|" * 11,
     ]
-    for run, about in runs.items():
+    named = [(about, run) for about, runs in networks.items() for run in runs]
+    for about, run in named:
         first, last = learnt(run)[0], run.last
         cells = [f"{first[key]:.4f} → {last[key]:.4f}" for key in keys]
         cells += [f"{of(first):.3f} → {of(last):.3f}" for of in (information, found)]
@@ -156,13 +177,19 @@ def superclasses_table(run: Run) -> str:
     members: dict[int, list[str]] = {}
     for name, parent in zip(snapshot["fine"], snapshot["fine_to_coarse"], strict=True):
         members.setdefault(parent, []).append(name)
+    separations = {
+        line["class"]: (float(line["found"]), float(line["truth"]))
+        for line in measured_by_class(run)
+    }
     lines = [
-        "| superclass | its classes | recovered, train | apartness, mean |",
-        "|---|---|---:|---:|",
+        "| superclass | its classes | recovered, train | apartness, mean "
+        "| separation, found | of the truth |",
+        "|---|---|---:|---:|---:|---:|",
     ]
     for c in np.argsort(run.last["recovery/acc_of_coarse"])[::-1]:
         name, share = snapshot["coarse"][c], run.last["recovery/acc_of_coarse"][c]
-        lines.append(f"| {name} | {', '.join(members[c])} | {share:.3f} | {apart[name]:.2f} |")
+        cells = " | ".join(f"{value:.2f}" for value in (apart[name], *separations[name]))
+        lines.append(f"| {name} | {', '.join(members[c])} | {share:.3f} | {cells} |")
     return "\n".join(lines)
 
 

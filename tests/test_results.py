@@ -26,7 +26,7 @@ def test_the_page_of_results_says_what_its_runs_say(tmp_path: Path) -> None:
 ROWS = {  # of the front page's table: the runs whose mean each row shows
     "`fast`": ("fast/mod", "fast/mod1", "fast/mod2"),
     "`resnet/seed": ("resnet/seed0", "resnet/seed1"),
-    "`resnet/far": ("resnet/far0", "resnet/far1"),
+    "`resnet/further": ("resnet/further0", "resnet/further1"),
     "`terminal`": ("terminal/mod",),
 }
 COLUMNS = {
