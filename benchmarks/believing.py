@@ -4,14 +4,17 @@ Prints Markdown tables. For draws of a single shape, they count how often ``k="a
 than one cluster, and how often two requested clusters are called distinct. For two planted
 clusters, they count the same and show the calibration of confidence. With ``--features FILE`` (an
 .npz of ``train_features`` and ``train_fine``), they show the verdicts on single real classes and on
-pairs, and the accuracy of other methods.
+pairs, and the accuracy of other methods. With ``--runs RUN``, they show the verdicts on each fine
+class of a run, and on every two fine classes of one coarse class.
 
-    python benchmarks/believing.py [--draws 20] [--features FILE.npz ...] [--only real]
+    python benchmarks/believing.py [--draws 20] [--features FILE.npz ...] [--runs RUN ...]
+                                   [--only real]
 """
 
 import argparse
+import csv
 from collections.abc import Callable
-from itertools import pairwise, product
+from itertools import combinations, pairwise, product
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +25,8 @@ from sklearn.decomposition import PCA
 from sklearn.mixture import GaussianMixture
 from torch import Tensor
 
+from collapse_lit.discover.runs import TrainedRun
+from collapse_lit.discover.samples import Samples
 from collapse_lit.measure import Matching, Recovery, match_clusters, recover
 
 Draw = Callable[[np.random.Generator], np.ndarray]
@@ -196,6 +201,54 @@ def real(path: Path) -> None:
     baselines(path.stem, features, fine, pairs, matched.acc)
 
 
+def write_members(samples: Samples, found: Recovery, file: Path) -> None:
+    """Write the images of the classes with several clusters, for examples/strips.py."""
+    with file.open("w", newline="", encoding="utf-8") as table:
+        lines = csv.writer(table, lineterminator="\n")
+        lines.writerow(["path", "cluster"])
+        for of_class, start in zip(found.classes, found.first_clusters, strict=True):
+            if of_class.k > 1:
+                for row, cluster in zip(of_class.index, of_class.ids + start, strict=True):
+                    lines.writerow([samples.paths[int(row)], int(cluster)])
+
+
+ACCURACIES = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0)
+
+
+def siblings(path: Path, members: Path | None) -> None:
+    """What is said of each fine class of a run, and of every two inside a coarse class."""
+    samples = TrainedRun(path).own_samples()
+    names, parents = samples.fine_names, samples.fine_to_coarse.tolist()
+    alone = recover(samples.features, samples.fine, "auto")
+    several = [f"{name} ({k})" for name, k in zip(names, alone.k, strict=True) if k > 1]
+    if members is not None:
+        write_members(samples, alone, members)
+    print(
+        f"\n{path.name}: each of {len(names)} fine classes alone, auto: more than one in ", end=""
+    )
+    print(f"{len(several)}: {', '.join(several) or 'none'}", flush=True)
+    said = []
+    for first, second in combinations(range(len(names)), 2):
+        if parents[first] == parents[second]:
+            rows = (samples.fine == first) | (samples.fine == second)
+            x, fine = samples.features[rows], (samples.fine[rows] == second).long()
+            found, auto = (recover(x, torch.zeros_like(fine), k) for k in (2, "auto"))
+            accuracy = _matched(found, fine).acc
+            said.append((accuracy, found.distinct, auto.k[0], f"{names[first]}+{names[second]}"))
+    print("\n| accuracy | pairs | k = 2: distinct | auto: one | two | more |")
+    print("|---|---:|---:|---:|---:|---:|")
+    for low, high in pairwise(ACCURACIES):
+        here = [pair for pair in said if low <= pair[0] < high or pair[0] == high == 1]
+        numbers = [min(k, 3) for _, _, k, _ in here]
+        counts = " | ".join(str(numbers.count(k)) for k in (1, 2, 3))
+        distinct = int(sum(pair[1] for pair in here))
+        print(f"| {low} to {high} | {len(here)} | {distinct} | {counts} |")
+    wrong = [
+        f"{name} ({accuracy:.2f})" for accuracy, yes, _, name in said if yes and accuracy < 0.8
+    ]
+    print(f"\nCalled distinct below .8: {', '.join(wrong) or 'none'}", flush=True)
+
+
 def baselines(what: str, features: Tensor, fine: Tensor, pairs: int, ours: float) -> None:
     """Accuracy inside coarse classes of what four lines of scikit-learn do."""
     print(f"\n| method, {what} | accuracy inside coarse classes |\n|---|---:|")
@@ -235,6 +288,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--draws", type=int, default=20)
     parser.add_argument("--features", type=Path, nargs="*", default=[])
+    parser.add_argument("--runs", type=Path, nargs="*", default=[])
+    parser.add_argument(
+        "--members", type=Path, help="table of the images of single classes called more than one"
+    )
     parser.add_argument("--only", choices=("shapes", "planted", "real"))
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -244,6 +301,8 @@ def main() -> None:
         planted(options.draws)
     for path in options.features:
         real(path)
+    for path in options.runs:
+        siblings(path, options.members)
 
 
 if __name__ == "__main__":
