@@ -3,6 +3,7 @@
 Every function is a collective: all ranks of the group must call it in the same order.
 """
 
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import torch
@@ -27,6 +28,16 @@ def sum_over_ranks(tensor: Tensor, group: Group) -> Tensor:
     """
     if group is not None:
         dist.all_reduce(tensor, op=dist.ReduceOp.SUM, group=group)
+    return tensor
+
+
+def sum_on_rank(tensor: Tensor, rank: int, group: Group) -> Tensor:
+    """The sum of ``tensor`` over the ranks of ``group``, on one rank; of no use on the others.
+
+    With a group, the tensor is overwritten.
+    """
+    if group is not None:
+        dist.reduce(tensor, dist.get_global_rank(group, rank), dist.ReduceOp.SUM, group)
     return tensor
 
 
@@ -98,3 +109,32 @@ def gather_objects(mine: T, group: Group) -> list[T]:
     parts: list[Any] = [None] * size
     dist.all_gather_object(parts, mine, group=group)
     return parts
+
+
+def from_all_ranks(find: Callable[[], Sequence[T]], group: Group, what: str) -> list[T]:
+    """What ``find`` returns on each rank, ranks one after the other, on every rank.
+
+    Args:
+        find: finds this rank's part, without collectives; its items can be pickled.
+        group: process group; ``None`` for a single process.
+        what: what ``find`` does to coarse classes, as a verb for the message.
+
+    Raises:
+        Exception: ``find`` failed on a rank. That rank raises its own error, the other ranks a
+            ValueError with its message.
+    """
+    if group is None:
+        return list(find())
+    mine: Sequence[T] = []
+    failure: Exception | None = None
+    try:
+        mine = find()
+    except Exception as error:
+        failure = error
+    parts = gather_objects((mine, "" if failure is None else repr(failure)), group)
+    if failure is not None:
+        raise failure
+    for rank, (_, said) in enumerate(parts):
+        if said:
+            raise ValueError(f"rank {rank} could not {what} its coarse classes: {said}")
+    return [found for part, _ in parts for found in part]

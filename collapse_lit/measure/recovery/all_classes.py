@@ -11,6 +11,7 @@ from torch import Tensor
 from collapse_lit.measure.distributed import (
     Group,
     concat_over_ranks,
+    from_all_ranks,
     max_over_ranks,
     rank_and_size,
     rows_to_owners,
@@ -21,7 +22,7 @@ from collapse_lit.measure.labels import as_labels
 from collapse_lit.measure.neighbours import load_faiss
 from collapse_lit.measure.recovery.clusters import ClassClusters, Recovery
 from collapse_lit.measure.recovery.one_class import ClassPoints, cluster_class
-from collapse_lit.measure.recovery.sharing import of_all_ranks, owners, side_by_side
+from collapse_lit.measure.recovery.sharing import owners, side_by_side
 from collapse_lit.measure.recovery.spaces import (
     Space,
     coordinates,
@@ -92,8 +93,8 @@ def recover(
 
     rank, _ = rank_and_size(group)
     mine = np.flatnonzero(owner == rank).tolist()
-    classes = of_all_ranks(lambda: side_by_side(cluster, mine), group)
-    return Recovery.of(classes, index)
+    classes = from_all_ranks(lambda: side_by_side(cluster, mine), group, "cluster")
+    return Recovery.of(sorted(classes, key=lambda found: found.coarse), index)
 
 
 def _count_samples(

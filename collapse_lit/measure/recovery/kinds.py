@@ -9,7 +9,7 @@
 :func:`register_coordinates` and :func:`register_layout` add another.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,72 +17,12 @@ import torch
 from torch import Tensor
 
 from collapse_lit.measure.clustering import FloatArray
-from collapse_lit.measure.distributed import Group, concat_over_ranks, sum_over_ranks
-from collapse_lit.measure.linalg import gram_axes, principal_axes, scatter_matrix
 from collapse_lit.measure.recovery.registry import Registry
-
-ROWS_AT_A_TIME = 2048  # float64 copies of these rows fit a processor's cache
-NOISE_FLOOR = 1e-10  # axes below this share of the largest variance are rounding noise
-SAMPLES_PER_AXIS = 16  # at least; limits the number of axes of a class
+from collapse_lit.measure.recovery.residuals import ClassResiduals
 
 LAID_OUT_FROM = 50  # number of principal coordinates for t-SNE and UMAP
 RESTARTS = 10  # of k-means in spaces that are not whitened
 RESTARTS_RAW = 3  # in all d dimensions, where a restart costs ten times as much
-
-
-@dataclass(frozen=True)
-class ClassResiduals:
-    """The centred features of one coarse class, whose samples are sharded over the ranks.
-
-    Attributes:
-        features: (n_local, d) floating point, of all classes.
-        rows: (m,) int64, rows of this rank's samples of the class.
-        mean: (d,) float64 mean over all ranks.
-        unit: Whether features are scaled to length one before centring.
-        count: Samples of the class over all ranks.
-        group: Process group whose ranks hold the samples; None for a single process.
-    """
-
-    features: Tensor
-    rows: Tensor
-    mean: Tensor
-    unit: bool
-    count: int
-    group: Group
-
-    def blocks(self) -> Iterator[Tensor]:
-        """This rank's residuals in blocks (B, d) float64 that fit a processor's cache."""
-        for block in row_blocks(self.features, self.rows, self.unit):
-            yield block - self.mean
-
-    def variances(self) -> Tensor:
-        """(d,) float64 variance of each feature over all ranks."""
-        squares = torch.zeros_like(self.mean)
-        for block in self.blocks():
-            squares += block.square().sum(dim=0)
-        return sum_over_ranks(squares, self.group) / max(self.count, 1)
-
-    def principal_axes(self, rank: int) -> tuple[Tensor, Tensor]:
-        """The largest variances (r,) over all ranks and their axes (d, r), both float64.
-
-        r is at most ``rank``: constant directions are dropped, and a class has at most one axis for
-        every sixteen samples. The largest entry of each axis is positive, so that any sharding
-        gives the same axes.
-        """
-        wanted = min(rank, max(self.count // SAMPLES_PER_AXIS, 1))
-        if self.count < len(self.mean):  # the d × d scatter would cost d³
-            rows = concat_over_ranks(
-                torch.cat([*self.blocks(), self.mean.new_zeros(0, len(self.mean))]), self.group
-            )
-            variances, axes = gram_axes(rows / max(self.count, 1) ** 0.5, wanted)
-        else:
-            total = scatter_matrix(self.blocks(), like=self.features)
-            covariance = sum_over_ranks(total, self.group) / self.count
-            variances, axes = principal_axes(covariance, wanted)
-        varies = variances > NOISE_FLOOR * variances[0].clamp(min=torch.finfo(torch.float64).tiny)
-        variances, axes = variances[varies], axes[:, varies]
-        largest = axes.gather(0, axes.abs().argmax(dim=0, keepdim=True))
-        return variances, axes * largest.sign()
 
 
 Fit = Callable[[ClassResiduals, int], Callable[[Tensor], Tensor]]
@@ -215,10 +155,3 @@ def root_mean(variances: Tensor) -> Tensor:
     """The root mean variance, a common factor of all coordinates; 1 if all are constant."""
     scale = variances.mean().sqrt()
     return torch.where(scale > 0, scale, 1.0)
-
-
-def row_blocks(features: Tensor, rows: Tensor, unit: bool) -> Iterator[Tensor]:
-    """Blocks of rows (B, d) in float64 that fit a processor's cache; of length one if ``unit``."""
-    for part in rows.split(ROWS_AT_A_TIME):
-        block = features.index_select(0, part).double()
-        yield torch.nn.functional.normalize(block, dim=1) if unit else block

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from collapse_lit.measure.distributed import Group, gather_objects, rank_and_size
+from collapse_lit.measure.distributed import Group, rank_and_size
 from collapse_lit.measure.recovery.choice import MOST_CLUSTERS
 from collapse_lit.measure.recovery.clusters import ClassClusters
 
@@ -38,30 +38,3 @@ def side_by_side(
         ThreadPoolExecutor(threads, initializer=threadpool_limits, initargs=(1,)) as pool,
     ):
         return list(pool.map(work, classes))
-
-
-def of_all_ranks(
-    find: Callable[[], list[ClassClusters]], group: Group
-) -> tuple[ClassClusters, ...]:
-    """Gather the results of ``find`` from all ranks, in the order of coarse classes.
-
-    Raises:
-        Exception: ``find`` failed on a rank. That rank raises its own error, the other ranks a
-            ValueError with its message.
-    """
-    if group is None:
-        return tuple(find())
-    mine: list[ClassClusters] = []
-    failure: Exception | None = None
-    try:
-        mine = find()
-    except Exception as error:
-        failure = error
-    parts = gather_objects((mine, "" if failure is None else repr(failure)), group)
-    if failure is not None:
-        raise failure
-    for rank, (_, said) in enumerate(parts):
-        if said:
-            raise ValueError(f"rank {rank} could not cluster its coarse classes: {said}")
-    everyone = [found for part, _ in parts for found in part]
-    return tuple(sorted(everyone, key=lambda found: found.coarse))

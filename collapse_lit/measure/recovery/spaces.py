@@ -7,16 +7,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from collapse_lit.measure.distributed import Group, sum_over_ranks
+from collapse_lit.measure.distributed import Group
 from collapse_lit.measure.recovery.clusterers import CLUSTERERS
-from collapse_lit.measure.recovery.kinds import (
-    KINDS,
-    ROWS_AT_A_TIME,
-    ClassResiduals,
-    Kind,
-    root_mean,
-    row_blocks,
-)
+from collapse_lit.measure.recovery.kinds import KINDS, Kind, root_mean
+from collapse_lit.measure.recovery.residuals import ROWS_AT_A_TIME, Residuals, counts_and_means
 
 CANDIDATES = ("white32/gmm", "unit-white32/gmm")  # candidates of the label-free choice
 ONE_WAY = 0.5  # smallest length of the mean unit vector; 0: all directions, 1: one direction
@@ -106,23 +100,6 @@ def _unknown(name: str) -> str:
     )
 
 
-def counts_and_means(
-    features: Tensor, coarse: Tensor, num_coarse: int, group: Group, *, unit: bool = False
-) -> tuple[Tensor, Tensor]:
-    """Number of samples (C,) and mean feature (C, d) of each coarse class over all ranks, in
-    float64.
-    """
-    d = features.shape[1]
-    sums = torch.zeros(num_coarse, d + 1, dtype=torch.float64, device=features.device)
-    for c in range(num_coarse):
-        rows = torch.where(coarse == c)[0]
-        sums[c, d] = len(rows)
-        for block in row_blocks(features, rows, unit):
-            sums[c, :d] += block.sum(dim=0)
-    sums = sum_over_ranks(sums, group)
-    return sums[:, d].long(), sums[:, :d] / sums[:, d:].clamp(min=1)
-
-
 def point_one_way(features: Tensor, coarse: Tensor, num_coarse: int, group: Group) -> Tensor:
     """(C,) bool: whether the features of a coarse class point roughly in one direction.
 
@@ -139,7 +116,8 @@ def coordinates(
     """Coordinates of every sample in the space of its own coarse class.
 
     First come the means, then the scatter of centred residuals, all in float64: a one-pass scatter
-    in float32 is wrong near collapse. Ranks exchange only d numbers and a d × d scatter per class.
+    in float32 is wrong near collapse. Ranks exchange only d numbers and a d × d scatter per class,
+    and share out the eigenvalue problems.
     Any sharding gives the same coordinates. Layouts such as t-SNE follow later, class by class
     (:func:`laid_out`).
 
@@ -155,16 +133,15 @@ def coordinates(
         (n_local, r) float32 with an average variance of one per column; columns beyond the rank of
         a class are zero.
     """
-    counts, means = counts_and_means(features, coarse, num_coarse, group, unit=space.unit)
+    residuals = Residuals.of(features, coarse, num_coarse, space.unit, group)
     kind, d = space.coordinates, features.shape[1]
     width = min(space.rank or kind.rank or d, d)
     result = torch.zeros(len(features), width, device=features.device)
-    for c, count in enumerate(counts.tolist()):
-        rows = torch.where(coarse == c)[0]
-        residuals = ClassResiduals(features, rows, means[c], space.unit, count, group)
-        points_of = kind.fit(residuals, width)
+    for of_class in residuals:
+        points_of = kind.fit(of_class, width)
+        parts = of_class.rows.split(ROWS_AT_A_TIME)
         # rounded from float64, so that the result does not depend on the sharding
-        for part, block in zip(rows.split(ROWS_AT_A_TIME), residuals.blocks(), strict=True):
+        for part, block in zip(parts, of_class.blocks(), strict=True):
             points = points_of(block).float()
             result[part, : points.shape[1]] = points
     return result
