@@ -46,8 +46,10 @@ class CoarseDataModule(LightningDataModule):
             stays unused. Choose recipe, epoch and views on them.
         batch_size: images per training batch on each device.
         augment: ``none``, ``crop`` (shift by up to an eighth of the image), ``crop+flip`` (also
-            mirror left to right; not for digits) or ``crop+flip+cutout`` (also cover a square of a
-            quarter of the side with grey; for runs long enough to memorise images).
+            mirror left to right; not for digits), ``crop+flip+cutout`` (also cover a square of a
+            quarter of the side with grey; for runs long enough to memorise images),
+            ``resized_crop`` (enlarge a random box of 8 to 100 % of the image, as is usual for
+            ImageNet) or ``resized_crop+flip``.
         gaussian: mixture drawn by the source ``gaussian``.
         seed: seed of the order, augmentation, random groups, random splits and mixture.
     """
@@ -62,7 +64,9 @@ class CoarseDataModule(LightningDataModule):
         split: int = 1,
         shuffle_coarse: bool = False,
         batch_size: int = 128,
-        augment: Literal["none", "crop", "crop+flip", "crop+flip+cutout"] = "none",
+        augment: Literal[
+            "none", "crop", "crop+flip", "crop+flip+cutout", "resized_crop", "resized_crop+flip"
+        ] = "none",
         gaussian: GaussianMixture | None = None,
         validation: int = 0,
         seed: int = 0,
@@ -212,9 +216,13 @@ class CoarseDataModule(LightningDataModule):
             raise UserError(
                 f"data.augment={self.augment!r} needs images; set it to none for vectors"
             )
-        side = min(self.image_shape[1:])
+        _, height, width = self.image_shape
+        flip = "flip" in self.augment
+        if "resized" in self.augment:
+            return Augmentation(flip=flip, resized=(height, width))
+        side = min(height, width)
         return Augmentation(
             pad=max(1, side // 8),  # 4 pixels of 32, as is usual for CIFAR
-            flip="flip" in self.augment,
+            flip=flip,
             hole=side // 4 if "cutout" in self.augment else 0,
         )
