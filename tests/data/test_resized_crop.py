@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.stats import ks_2samp
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torchvision.transforms import RandomResizedCrop
 from torchvision.transforms.functional import hflip, resized_crop
 
@@ -87,3 +88,12 @@ def test_no_batch_copies_numbers_to_its_device(monkeypatch) -> None:
     for name in ("tensor", "as_tensor", "from_numpy"):
         monkeypatch.setattr(torch, name, None)
     assert (augment(images, torch.arange(6)) == 1).all()
+
+
+def test_every_tensor_of_a_batch_is_on_its_device() -> None:
+    """Tensors without values that claim to be on a GPU refuse to meet one of the CPU."""
+    with FakeTensorMode():
+        images = torch.empty(6, 3, 8, 10, dtype=torch.uint8, device="cuda")
+        box = torch.empty(4, 6, dtype=torch.int64, device="cuda")
+        found = enlarge_boxes(images, box, torch.empty(6, dtype=torch.bool, device="cuda"))
+    assert (found.device.type, found.dtype, found.shape) == ("cuda", torch.uint8, (6, 3, 8, 10))
