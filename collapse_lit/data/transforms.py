@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from collapse_lit.data.resized_crop import draw_boxes, enlarge_boxes
+from collapse_lit.errors import UserError
 
 ORDER, AUGMENTATION, MIRROR, HOLE = 0, 1, 2, 3  # independent streams of random numbers
 GREY = 128  # of 0…255: fills holes; about the mean of natural images
@@ -115,6 +116,27 @@ class Augmentation:
             return cut_hole(images, self.hole, top, left)
 
         return augment
+
+
+def augmentation_of(name: str, shape: tuple[int, ...]) -> Augmentation:
+    """The augmentation that ``data.augment`` names, for samples of this shape.
+
+    Raises:
+        UserError: samples are vectors, which cannot be augmented.
+    """
+    if name == "none":
+        return Augmentation()
+    if len(shape) != 3:
+        raise UserError(f"data.augment={name!r} needs images; set it to none for vectors")
+    _, height, width = shape
+    flip, side = "flip" in name, min(height, width)
+    if "resized" in name:
+        return Augmentation(flip=flip, resized=(height, width))
+    return Augmentation(
+        pad=max(1, side // 8),  # 4 pixels of 32, as is usual for CIFAR
+        flip=flip,
+        hole=side // 4 if "cutout" in name else 0,
+    )
 
 
 def channel_statistics(images: Tensor) -> tuple[Tensor, Tensor]:
