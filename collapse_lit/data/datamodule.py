@@ -13,7 +13,8 @@ from torch import Tensor
 
 from collapse_lit.data.gaussian import GaussianMixture
 from collapse_lit.data.labelled import LabelledImages, Split, hold_out
-from collapse_lit.data.loader import CleanLoader, EpochSampler, TrainLoader, fits_device
+from collapse_lit.data.loader import CleanLoader, EpochSampler, TrainLoader
+from collapse_lit.data.room import check_copy, placed
 from collapse_lit.data.sources import SourceOptions, find_source, load_source
 from collapse_lit.data.transforms import augmentation_of, channel_statistics, normaliser
 from collapse_lit.errors import UserError
@@ -150,6 +151,7 @@ class CoarseDataModule(LightningDataModule):
             sampler=EpochSampler(n, self.seed, rank, world_size),
             augmentation=augmentation_of(self.augment, self.image_shape),
             normalise=normaliser(self._statistics, self.image_shape, device),
+            ahead=train.ahead,
         )
 
     def clean_dataloaders(self) -> dict[str, CleanLoader]:
@@ -176,6 +178,7 @@ class CoarseDataModule(LightningDataModule):
             self._group(known)
         data = load_source(self.source, self._options)
         if self.validation:
+            check_copy(data.train)
             data, self.rows = hold_out(data, self.validation, self.seed)
         hierarchy = self._group(data.fine_names)
         if self.split > 1:
@@ -225,11 +228,7 @@ class CoarseDataModule(LightningDataModule):
     def _on(self, device: torch.device) -> tuple[Split, Split]:
         """Training and test set, shared by all loaders; images are on the device if they fit."""
         if self._placed is None or self._placed[0] != device:
-            splits = (self.labelled.train, self.labelled.test)
-            if fits_device(sum(split.images.nbytes for split in splits), device):
-                train, test = (Split(split.images.to(device), split.labels) for split in splits)
-                splits = (train, test)
-            self._placed = (device, splits)
+            self._placed = (device, placed(self.labelled, device))
         return self._placed[1]
 
     @cached_property

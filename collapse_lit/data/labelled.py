@@ -17,10 +17,13 @@ class Split:
     Attributes:
         images: (N, C, H, W) uint8, possibly memory-mapped; or vectors (N, d) float32.
         labels: fine class of each image, (N,) int64.
+        ahead: whether batches are read ahead by threads, because the images are too many to stay
+            in memory.
     """
 
     images: Tensor
     labels: Tensor
+    ahead: bool = False
 
     @property
     def has_pictures(self) -> bool:
