@@ -185,8 +185,12 @@ class CoarseDataModule(LightningDataModule):
             args = (data.fine_names, self.split)
             train, names, _ = split_classes(data.train.labels, *args, seed=self.seed)
             test, _, _ = split_classes(data.test.labels, *args, seed=self.seed + 1)
-            train, test = Split(data.train.images, train), Split(data.test.images, test)
-            data = replace(data, train=train, test=test, fine_names=names)
+            data = replace(
+                data,
+                train=replace(data.train, labels=train),
+                test=replace(data.test, labels=test),
+                fine_names=names,
+            )
         return data, hierarchy
 
     def _group(self, names: tuple[str, ...]) -> Hierarchy:

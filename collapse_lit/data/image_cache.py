@@ -63,9 +63,10 @@ class Contents:
 def cache_key(listing: Listing, image_size: int | None) -> str:
     """A key that depends on the files' names, sizes and times, and on the image size."""
     digest = hashlib.sha256(f"{CACHE_FORMAT} {image_size}".encode())
+    above = len(bytes(listing.folder)) + 1  # of each path; relative_to would take half of the time
     for path in listing.files:
         stat = path.stat()
-        digest.update(b"\n" + os.fsencode(path.relative_to(listing.folder)))
+        digest.update(b"\n" + bytes(path)[above:])
         digest.update(f" {stat.st_size} {stat.st_mtime_ns}".encode())
     return digest.hexdigest()[:16]
 

@@ -78,7 +78,7 @@ def _walk(folder: Path, above: tuple[str, ...], key: str) -> Iterator[Path]:
                 continue
             if entry.is_dir():
                 yield from _walk(folder / entry.name, (*above, here), key)
-            elif Path(entry.name).suffix.lower() in IMG_EXTENSIONS:
+            elif entry.name.lower().endswith(IMG_EXTENSIONS):
                 if not entry.is_file():
                     what = "a broken link" if entry.is_symlink() else "not a file"
                     raise UserError(f"{key}: {entry.path} is {what}; repair or remove it")

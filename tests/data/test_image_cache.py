@@ -101,6 +101,13 @@ def test_a_start_without_check_looks_at_no_image(root, work) -> None:
     assert (again.fine_names, again.digest) == (first.fine_names, first.digest)
 
 
+def test_a_folder_that_is_moved_keeps_its_cache(root, work) -> None:
+    load_imagefolder(root)
+    work.decoded.clear()
+    load_imagefolder(root.rename(root.with_name("moved to another place")))
+    assert work.decoded == []
+
+
 @pytest.mark.parametrize("lost", ["train.json", "train-*.npy", "*"])
 def test_a_start_without_check_looks_itself_if_nothing_complete_is_there(root, lost) -> None:
     load_imagefolder(root)
