@@ -12,6 +12,8 @@ from collapse_lit.measure import (
     recover,
     register_clusterer,
 )
+from collapse_lit.measure.linalg import principal_axes
+from collapse_lit.measure.recovery import kinds, minimise, probe
 from collapse_lit.measure.recovery.clusterers import nearest_mean
 
 NUM_COARSE = 3
@@ -130,6 +132,37 @@ def test_a_rank_gets_the_features_of_its_own_classes_alone(run_on_ranks):
     largest = max(sizes)  # it has a rank to itself
     received = sorted(most for most, _ in results)
     assert received == pytest.approx(sorted((largest, 1501 - largest)), abs=60)  # padding
+
+
+def of_unlike_processors(rank, group):
+    """What a rank measures whose own LAPACK and L-BFGS would say something else."""
+    if rank == 1:
+
+        def no_axes(*args):
+            return tuple(torch.zeros_like(part) for part in principal_axes(*args))
+
+        def no_steps(*args, **kwargs):
+            raise AssertionError("only the first rank takes steps")
+
+        kinds.principal_axes = probe.principal_axes = no_axes
+        minimise.minimize = no_steps
+    x, coarse, fine, index = shard(rank, 2, "strided")
+    found = recover(x, coarse, 2, index=index, group=group, space="white16/kmeans")
+    fitted = fit_probe(x, fine, 6, group=group)
+    return found.ids, fitted.loss, fitted.weight
+
+
+@pytest.mark.ddp
+def test_ranks_on_unlike_processors_measure_the_same(run_on_ranks, alone):
+    (ids, loss, weight), (other_ids, other_loss, other_weight) = run_on_ranks(
+        of_unlike_processors, 2
+    )
+    x, coarse, *_ = planted()
+    expected = recover(x, coarse, 2, space="white16/kmeans").ids
+    assert torch.equal(expected[0::2], ids)
+    assert torch.equal(expected[1::2], other_ids)
+    assert loss == other_loss == pytest.approx(alone["loss"], rel=1e-3)
+    assert torch.equal(weight, other_weight)
 
 
 def breaks_on_one_rank(rank, group):

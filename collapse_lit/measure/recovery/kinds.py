@@ -17,7 +17,12 @@ import torch
 from torch import Tensor
 
 from collapse_lit.measure.clustering import FloatArray
-from collapse_lit.measure.distributed import Group, concat_over_ranks, sum_over_ranks
+from collapse_lit.measure.distributed import (
+    Group,
+    concat_over_ranks,
+    of_first_rank,
+    sum_over_ranks,
+)
 from collapse_lit.measure.linalg import gram_axes, principal_axes, scatter_matrix
 from collapse_lit.measure.recovery.registry import Registry
 
@@ -79,6 +84,8 @@ class ClassResiduals:
             total = scatter_matrix(self.blocks(), like=self.features)
             covariance = sum_over_ranks(total, self.group) / self.count
             variances, axes = principal_axes(covariance, wanted)
+        variances = of_first_rank(variances, self.group)
+        axes = of_first_rank(axes.contiguous(), self.group)
         varies = variances > NOISE_FLOOR * variances[0].clamp(min=torch.finfo(torch.float64).tiny)
         variances, axes = variances[varies], axes[:, varies]
         largest = axes.gather(0, axes.abs().argmax(dim=0, keepdim=True))
