@@ -1,18 +1,22 @@
 """The data module: fine labels stop here; training sees only coarse labels."""
 
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from lightning.pytorch import LightningDataModule
+from lightning.pytorch.strategies import Strategy
+from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 
 from collapse_lit.data.gaussian import GaussianMixture
 from collapse_lit.data.labelled import LabelledImages, Split, hold_out
-from collapse_lit.data.loader import CleanLoader, EpochSampler, TrainLoader, fits_device
+from collapse_lit.data.loader import CleanLoader, EpochSampler, TrainLoader
+from collapse_lit.data.room import check_copy, placed
 from collapse_lit.data.sources import SourceOptions, find_source, load_source
-from collapse_lit.data.transforms import Augmentation, channel_statistics, normaliser
+from collapse_lit.data.transforms import augmentation_of, channel_statistics, normaliser
 from collapse_lit.errors import UserError
 from collapse_lit.hierarchy import Hierarchy, make_hierarchy, split_classes, split_names
 
@@ -46,8 +50,10 @@ class CoarseDataModule(LightningDataModule):
             stays unused. Choose recipe, epoch and views on them.
         batch_size: images per training batch on each device.
         augment: ``none``, ``crop`` (shift by up to an eighth of the image), ``crop+flip`` (also
-            mirror left to right; not for digits) or ``crop+flip+cutout`` (also cover a square of a
-            quarter of the side with grey; for runs long enough to memorise images).
+            mirror left to right; not for digits), ``crop+flip+cutout`` (also cover a square of a
+            quarter of the side with grey; for runs long enough to memorise images),
+            ``resized_crop`` (enlarge a random box of 8 to 100 % of the image, as is usual for
+            ImageNet) or ``resized_crop+flip``.
         gaussian: mixture drawn by the source ``gaussian``.
         seed: seed of the order, augmentation, random groups, random splits and mixture.
     """
@@ -62,7 +68,9 @@ class CoarseDataModule(LightningDataModule):
         split: int = 1,
         shuffle_coarse: bool = False,
         batch_size: int = 128,
-        augment: Literal["none", "crop", "crop+flip", "crop+flip+cutout"] = "none",
+        augment: Literal[
+            "none", "crop", "crop+flip", "crop+flip+cutout", "resized_crop", "resized_crop+flip"
+        ] = "none",
         gaussian: GaussianMixture | None = None,
         validation: int = 0,
         seed: int = 0,
@@ -82,7 +90,8 @@ class CoarseDataModule(LightningDataModule):
         self.batch_size, self.augment = batch_size, augment
         self.validation, self.seed = validation, seed
         self._options = SourceOptions(
-            self.root, image_size, gaussian or GaussianMixture(), num_coarse, seed
+            *(self.root, image_size, gaussian or GaussianMixture(), num_coarse, seed),
+            check=rank_zero_only.rank == 0,  # type: ignore[attr-defined]
         )
         self.rows: dict[str, Tensor] = {}  # rows of the training set by split, if some are held out
         self._placed: tuple[torch.device, tuple[Split, Split]] | None = None
@@ -108,8 +117,14 @@ class CoarseDataModule(LightningDataModule):
         return tuple(self.labelled.train.images.shape[1:])
 
     def setup(self, stage: str) -> None:
-        """Load the data before training starts, to find mistakes early."""
+        """Load the data before training starts, to find mistakes early.
+
+        Raises:
+            UserError: the images changed while the ranks started.
+        """
         _ = self.hierarchy
+        if self.trainer is not None:
+            self._agree(self.trainer.strategy)
 
     def sample_images(self, n: int) -> Tensor:
         """Up to n clean, normalised training images (n, C, H, W), evenly spaced, on the CPU.
@@ -134,8 +149,9 @@ class CoarseDataModule(LightningDataModule):
             device=device,
             batch_size=self.batch_size,
             sampler=EpochSampler(n, self.seed, rank, world_size),
-            augmentation=self._augmentation(),
+            augmentation=augmentation_of(self.augment, self.image_shape),
             normalise=normaliser(self._statistics, self.image_shape, device),
+            ahead=train.ahead,
         )
 
     def clean_dataloaders(self) -> dict[str, CleanLoader]:
@@ -162,14 +178,18 @@ class CoarseDataModule(LightningDataModule):
             self._group(known)
         data = load_source(self.source, self._options)
         if self.validation:
+            check_copy(data.train)
             data, self.rows = hold_out(data, self.validation, self.seed)
         hierarchy = self._group(data.fine_names)
         if self.split > 1:
             args = (data.fine_names, self.split)
             train, names, _ = split_classes(data.train.labels, *args, seed=self.seed)
             test, _, _ = split_classes(data.test.labels, *args, seed=self.seed + 1)
-            data = LabelledImages(
-                Split(data.train.images, train), Split(data.test.images, test), names
+            data = replace(
+                data,
+                train=replace(data.train, labels=train),
+                test=replace(data.test, labels=test),
+                fine_names=names,
             )
         return data, hierarchy
 
@@ -179,6 +199,25 @@ class CoarseDataModule(LightningDataModule):
         if self.split > 1:
             names, parents = split_names(names, self.split)
         return make_hierarchy(names, self.coarse_rule, self.num_coarse_asked, self.seed, parents)
+
+    def _agree(self, strategy: Strategy) -> None:
+        """Look for changed files as the first rank did, if it found other files than this rank.
+
+        This happens if ranks start at once, after the files have changed.
+        """
+        digest, before = strategy.broadcast(self.labelled.digest), self.labelled
+        if digest != before.digest:
+            self._options = replace(self._options, check=True)
+            del self.__dict__["_loaded"]
+            self.__dict__.pop("_statistics", None)
+        now = self.labelled
+        same = (now.digest, now.fine_names) == (digest, before.fine_names)
+        same &= now.train.images.shape[1:] == before.train.images.shape[1:]
+        if not strategy.reduce_boolean_decision(same):
+            raise UserError(
+                f"data.root={self.root}: the images changed while the ranks started; run the same "
+                "command again"
+            )
 
     def _place(self) -> tuple[int, int, torch.device]:
         """Rank, world size and device of this process."""
@@ -193,28 +232,12 @@ class CoarseDataModule(LightningDataModule):
     def _on(self, device: torch.device) -> tuple[Split, Split]:
         """Training and test set, shared by all loaders; images are on the device if they fit."""
         if self._placed is None or self._placed[0] != device:
-            splits = (self.labelled.train, self.labelled.test)
-            if fits_device(sum(split.images.nbytes for split in splits), device):
-                train, test = (Split(split.images.to(device), split.labels) for split in splits)
-                splits = (train, test)
-            self._placed = (device, splits)
+            self._placed = (device, placed(self.labelled, device))
         return self._placed[1]
 
     @cached_property
     def _statistics(self) -> tuple[Tensor, Tensor] | None:
         images = self.labelled.train.images
+        if self.labelled.statistics is not None:
+            return self.labelled.statistics
         return channel_statistics(images) if images.dtype == torch.uint8 else None
-
-    def _augmentation(self) -> Augmentation:
-        if self.augment == "none":
-            return Augmentation()
-        if len(self.image_shape) != 3:
-            raise UserError(
-                f"data.augment={self.augment!r} needs images; set it to none for vectors"
-            )
-        side = min(self.image_shape[1:])
-        return Augmentation(
-            pad=max(1, side // 8),  # 4 pixels of 32, as is usual for CIFAR
-            flip="flip" in self.augment,
-            hole=side // 4 if "cutout" in self.augment else 0,
-        )

@@ -52,13 +52,9 @@ def find_images(folder: Path, key: str) -> list[Path]:
     Raises:
         UserError: there are no images, or one is a broken link or not a file.
     """
-    found = sorted(_walk(folder, ()))
+    found = sorted(_walk(folder, (), key))
     if not found:
         raise UserError(f"{key}: {folder} holds no images ({', '.join(IMG_EXTENSIONS)})")
-    for path in found:
-        if not path.is_file():
-            what = "a broken link" if path.is_symlink() else "not a file"
-            raise UserError(f"{key}: {path} is {what}; repair or remove it")
     return found
 
 
@@ -72,15 +68,18 @@ def class_names(folders: list[Path]) -> list[str]:
     return [plain_text(folder.name) for folder in folders]
 
 
-def _walk(folder: Path, above: tuple[str, ...]) -> Iterator[Path]:
+def _walk(folder: Path, above: tuple[str, ...], key: str) -> Iterator[Path]:
     here = os.path.realpath(folder)
     if here in above:  # a link to a parent folder
         return
-    with os.scandir(folder) as entries:
+    with os.scandir(folder) as entries:  # knows what an entry is, without a call for each
         for entry in entries:
             if entry.name[0] == ".":
                 continue
             if entry.is_dir():
-                yield from _walk(folder / entry.name, (*above, here))
-            elif Path(entry.name).suffix.lower() in IMG_EXTENSIONS:
+                yield from _walk(folder / entry.name, (*above, here), key)
+            elif entry.name.lower().endswith(IMG_EXTENSIONS):
+                if not entry.is_file():
+                    what = "a broken link" if entry.is_symlink() else "not a file"
+                    raise UserError(f"{key}: {entry.path} is {what}; repair or remove it")
                 yield folder / entry.name

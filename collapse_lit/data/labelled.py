@@ -1,6 +1,6 @@
 """The return type of every source: a training and a test set of images with fine labels."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -17,10 +17,13 @@ class Split:
     Attributes:
         images: (N, C, H, W) uint8, possibly memory-mapped; or vectors (N, d) float32.
         labels: fine class of each image, (N,) int64.
+        ahead: whether batches are read ahead by threads, because the images are too many to stay
+            in memory.
     """
 
     images: Tensor
     labels: Tensor
+    ahead: bool = False
 
     @property
     def has_pictures(self) -> bool:
@@ -41,11 +44,16 @@ class LabelledImages:
         train: the training set.
         test: the test set, with the same classes.
         fine_names: names of the fine classes, in the order of their labels.
+        statistics: mean and standard deviation of each channel over the training images, (C,) each
+            on the scale 0…255, if the source knows them; otherwise they are computed.
+        digest: identifies the files that were read, so that ranks can compare what they have.
     """
 
     train: Split
     test: Split
     fine_names: tuple[str, ...]
+    statistics: tuple[Tensor, Tensor] | None = None
+    digest: str = ""
 
 
 def hold_out(
@@ -66,7 +74,8 @@ def hold_out(
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
     held, kept = order[:count].sort().values, order[count:].sort().values
     train, validation = (Split(images[rows], labels[rows]) for rows in (kept, held))
-    return LabelledImages(train, validation, data.fine_names), {"train": kept, "test": held}
+    data = replace(data, train=train, test=validation, statistics=None)
+    return data, {"train": kept, "test": held}
 
 
 def check_labelled(data: Any, source: str) -> LabelledImages:

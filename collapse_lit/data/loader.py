@@ -63,8 +63,9 @@ class TrainLoader:
         sampler: EpochSampler,
         augmentation: Augmentation,
         normalise: Normalise,
+        ahead: bool = False,
     ) -> None:
-        self.images, self.coarse = images, coarse.to(device)
+        self.images, self.coarse, self.ahead = images, coarse.to(device), ahead
         self.device, self.batch_size = device, batch_size
         self.sampler, self.augmentation, self.normalise = sampler, augmentation, normalise
 
@@ -76,7 +77,8 @@ class TrainLoader:
         sampler = self.sampler
         order = sampler.order()[: len(self) * self.batch_size]
         augment = self.augmentation.draw(sampler.n, sampler.seed, sampler.epoch, self.device)
-        for index, images in fetch_rows(self.images, order, self.batch_size, self.device):
+        args = (self.images, order, self.batch_size, self.device, self.ahead)
+        for index, images in fetch_rows(*args):
             yield self.normalise(augment(images, index)), self.coarse[index]
 
 
@@ -97,7 +99,7 @@ class CleanLoader:
         world_size: int = 1,
         batch_size: int = 512,
     ) -> None:
-        self.images, self.fine = split.images, split.labels.to(device)
+        self.images, self.fine, self.ahead = split.images, split.labels.to(device), split.ahead
         self.coarse = hierarchy.coarse(self.fine)
         self.device, self.batch_size, self.normalise = device, batch_size, normalise
         self.order = torch.arange(rank, len(split.labels), world_size)
@@ -106,18 +108,27 @@ class CleanLoader:
         return -(-len(self.order) // self.batch_size)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
-        for index, images in fetch_rows(self.images, self.order, self.batch_size, self.device):
+        args = (self.images, self.order, self.batch_size, self.device, self.ahead)
+        for index, images in fetch_rows(*args):
             yield self.normalise(images), self.coarse[index], self.fine[index], index
 
 
 def fetch_rows(
-    images: Tensor, order: Tensor, batch_size: int, device: torch.device
+    images: Tensor, order: Tensor, batch_size: int, device: torch.device, ahead: bool = False
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Index (B,) and rows (B, …) of each batch, on the device or streamed to it."""
+    """Index (B,) and rows (B, …) of each batch, on the device or streamed to it.
+
+    Args:
+        images: (N, …) on the device, in memory or in a memory-mapped file.
+        order: (n,) int64 rows to fetch, on the CPU.
+        batch_size: rows per batch B.
+        device: device of the batches.
+        ahead: whether threads read batches ahead of a CPU too, as from a disk.
+    """
     starts = range(0, len(order), batch_size)
     on_device = order.to(device)  # in one copy: a copy per batch would make the device wait
     indices = [on_device[start : start + batch_size] for start in starts]
-    if images.device.type == device.type:
+    if images.device.type == device.type and not ahead:
         rows: Iterator[Tensor] = (images.index_select(0, index) for index in indices)
     else:
         rows = stream_rows(images, [order[start : start + batch_size] for start in starts], device)
@@ -146,15 +157,3 @@ def stream_rows(
                 yield ahead.popleft().result().to(device, non_blocking=pin)
         while ahead:
             yield ahead.popleft().result().to(device, non_blocking=pin)
-
-
-def fits_device(num_bytes: int, device: torch.device) -> bool:
-    """Whether to keep a data set on the device, which is limited to a quarter of its memory.
-
-    A data set for the CPU stays where it is, in memory or in a memory-mapped file.
-    """
-    if device.type == "cpu":
-        return True
-    if device.type == "cuda":
-        return num_bytes <= torch.cuda.get_device_properties(device).total_memory // 4
-    return num_bytes <= 4 * 1024**3

@@ -26,6 +26,7 @@ class SourceOptions:
         gaussian: The mixture that ``gaussian`` draws.
         num_coarse: Number of coarse centres of that mixture.
         seed: Seed of that mixture.
+        check: Whether to look for changed files, or to rely on another rank that does.
     """
 
     root: Path = Path("data")
@@ -33,6 +34,7 @@ class SourceOptions:
     gaussian: GaussianMixture = field(default_factory=GaussianMixture)
     num_coarse: int = 5
     seed: int = 0
+    check: bool = True
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,8 @@ SOURCES: dict[str, Source] = {
     "digits": Source(lambda _: load_handwritten_digits(), lambda _: DIGITS),
     **{name: _torchvision(name) for name in TORCHVISION_SETS},
     "imagefolder": Source(
-        lambda options: load_imagefolder(options.root, options.image_size), _folder_names
+        lambda options: load_imagefolder(options.root, options.image_size, check=options.check),
+        _folder_names,
     ),
     "gaussian": Source(
         lambda options: draw_mixture(options.gaussian, options.num_coarse, options.seed),

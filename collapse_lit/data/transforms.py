@@ -1,4 +1,4 @@
-"""Transforms of a batch on the device: random crop, mirror and hole, then normalisation."""
+"""Transforms of a batch on the device: random crop or box, mirror and hole, then normalisation."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,6 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
+
+from collapse_lit.data.resized_crop import draw_boxes, enlarge_boxes
+from collapse_lit.errors import UserError
 
 ORDER, AUGMENTATION, MIRROR, HOLE = 0, 1, 2, 3  # independent streams of random numbers
 GREY = 128  # of 0…255: fills holes; about the mean of natural images
@@ -65,7 +68,7 @@ def cut_hole(images: Tensor, side: int, top: Tensor, left: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Random crop, mirror and hole; for sample i in epoch e they depend on (seed, e, i) only.
+    """Random crop or box, mirror and hole; for sample i in epoch e they depend on seed, e and i.
 
     The results are therefore the same on any number of devices, on CPU and GPU, and after a resume.
 
@@ -74,11 +77,14 @@ class Augmentation:
         flip: whether to mirror half of the images. The halves alternate, so every two epochs show
             each image both ways (Jordan, arXiv 2404.00498).
         hole: side of a grey square at a random position, in pixels; 0 for none.
+        resized: height and width of the images, of which random boxes are enlarged to this size
+            instead of a shift by ``pad``; None for no boxes.
     """
 
     pad: int = 0
     flip: bool = False
     hole: int = 0
+    resized: tuple[int, int] | None = None
 
     def draw(self, n: int, seed: int, epoch: int, device: torch.device) -> Augment:
         """Draw for all n samples of an epoch.
@@ -86,12 +92,15 @@ class Augmentation:
         Returns:
             A function of images (B, C, H, W) on the device and their indices (B,).
         """
-        if not (self.pad or self.flip or self.hole):
+        if not (self.pad or self.flip or self.hole or self.resized):
             return lambda images, index: images
         generator = random_stream(seed, epoch, AUGMENTATION)
-        corner = torch.randint(0, 2 * self.pad + 1, (2, n), generator=generator).to(device)
         mirrored_first = torch.rand(n, generator=random_stream(seed, 0, MIRROR)) < 0.5
         flip = ((mirrored_first ^ bool(epoch % 2)) & self.flip).to(device)
+        if self.resized:
+            boxes = draw_boxes(n, *self.resized, generator).to(device)
+            return lambda images, index: enlarge_boxes(images, boxes[:, index], flip[index])
+        corner = torch.randint(0, 2 * self.pad + 1, (2, n), generator=generator).to(device)
         place = torch.rand(2, n, generator=random_stream(seed, epoch, HOLE)).to(device)
 
         def augment(images: Tensor, index: Tensor) -> Tensor:
@@ -107,6 +116,27 @@ class Augmentation:
             return cut_hole(images, self.hole, top, left)
 
         return augment
+
+
+def augmentation_of(name: str, shape: tuple[int, ...]) -> Augmentation:
+    """The augmentation that ``data.augment`` names, for samples of this shape.
+
+    Raises:
+        UserError: samples are vectors, which cannot be augmented.
+    """
+    if name == "none":
+        return Augmentation()
+    if len(shape) != 3:
+        raise UserError(f"data.augment={name!r} needs images; set it to none for vectors")
+    _, height, width = shape
+    flip, side = "flip" in name, min(height, width)
+    if "resized" in name:
+        return Augmentation(flip=flip, resized=(height, width))
+    return Augmentation(
+        pad=max(1, side // 8),  # 4 pixels of 32, as is usual for CIFAR
+        flip=flip,
+        hole=side // 4 if "cutout" in name else 0,
+    )
 
 
 def channel_statistics(images: Tensor) -> tuple[Tensor, Tensor]:

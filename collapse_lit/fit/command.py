@@ -14,6 +14,7 @@ from collapse_lit.fit.command_line import FitCLI, command_line
 from collapse_lit.fit.endings import EpochCutError
 from collapse_lit.fit.interruption import RunStopped, ended_by_ctrl_c
 from collapse_lit.fit.measuring import measure_checkpoint, measure_network
+from collapse_lit.fit.preflight import tell_of_large_steps
 from collapse_lit.metrics import MEASURED
 from collapse_lit.report import build_report, print_summary
 from collapse_lit.tracking.checkpoints import check_space, newest_checkpoint
@@ -72,6 +73,7 @@ def run_of(cli: FitCLI) -> Iterator[None]:
 
 def _train(cli: FitCLI) -> None:
     """Train from the newest checkpoint, or measure the untrained network."""
+    tell_of_large_steps(cli.trainer.world_size, cli.datamodule.batch_size)
     run, trainer, weights = cli.run_directory, cli.trainer, cli.model.state_dict()
     checkpoint = newest_checkpoint(run, weights)
     try:

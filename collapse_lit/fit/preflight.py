@@ -5,7 +5,7 @@ import subprocess
 
 import torch
 from jsonargparse import Namespace
-from lightning.pytorch.utilities import rank_zero_warn
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
 from collapse_lit.callbacks.cluster_numbers import check_class_sizes
 from collapse_lit.callbacks.recovery import RecoveryMonitor
@@ -45,6 +45,18 @@ def check_length(trainer: Namespace) -> None:
         raise UserError(
             "trainer.max_epochs=-1: the learning rate depends on the length of training; give a "
             "number of epochs, or trainer.max_steps"
+        )
+
+
+def tell_of_large_steps(world_size: int, batch_size: int) -> None:
+    """Say how many images a step uses if several processes train.
+
+    ``trainer.devices: auto`` means as many as there are, and the learning rate stays the same.
+    """
+    if world_size > 1:
+        rank_zero_info(
+            f"{world_size} processes train, so each step uses {world_size} × {batch_size} = "
+            f"{world_size * batch_size:,} images; choose model.lr accordingly"
         )
 
 

@@ -55,6 +55,16 @@ def max_over_ranks(tensor: Tensor, group: Group) -> Tensor:
     return tensor
 
 
+def of_first_rank(tensor: Tensor, group: Group) -> Tensor:
+    """The first rank's ``tensor``, on every rank; the others' are overwritten.
+
+    Ranks on different processors may solve the same problem to different last bits.
+    """
+    if group is not None:
+        dist.broadcast(tensor, dist.get_global_rank(group, 0), group=group)
+    return tensor
+
+
 def concat_over_ranks(rows: Tensor, group: Group) -> Tensor:
     """Concatenate the rows (n_local, …) of all ranks to (N, …), on every rank.
 

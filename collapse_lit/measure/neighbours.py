@@ -1,4 +1,4 @@
-"""Exact nearest neighbours by Faiss, on the CPU or on this process's own GPU."""
+"""Exact nearest neighbours: by PyTorch on this process's own GPU, by Faiss on the CPU."""
 
 import logging
 from collections.abc import Iterator
@@ -11,21 +11,69 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
+
+from collapse_lit.measure.full_float32 import full_float32
 
 GPU_WORTH = 10**9  # multiplications of a search; with fewer the CPU is done sooner
-GPU_SCRATCH = 256 * 2**20  # bytes of device memory for Faiss's intermediate results
+GPU_SCRATCH = 256 * 2**20  # bytes of device memory for intermediate results
 
-_TURN = RLock()  # Faiss's GPU resources serve one thread at a time
+_TURN = RLock()  # searches on a GPU: Faiss's resources serve one thread at a time
 
 
 def nearest_neighbours(
     points: NDArray[np.float32], count: int, device: torch.device | None = None
 ) -> NDArray[np.int64]:
-    """(n, count) the nearest of all points (n, r) to each, itself left out, by Faiss."""
-    with FlatIndex(points.shape[1], points.size * len(points), device).alone() as index:
+    """(n, count) the nearest of all points (n, r) to each, itself left out.
+
+    Large searches run on the device, if it is a GPU. Classes are clustered side by side; their
+    searches on a GPU take turns, which limits its scratch memory.
+
+    Args:
+        points: (n, r) float32.
+        count: number of neighbours, less than n.
+        device: where the features are.
+
+    Raises:
+        ImportError: Faiss is needed and not installed; the message names the extras.
+    """
+    work = points.size * len(points)
+    if device is not None and worth_a_gpu(device, work):
+        with _TURN:
+            return neighbours_on(device, points, count)
+    with FlatIndex(points.shape[1], work).alone() as index:
         index.add(points)
         _, ids = index.search(points, count + 1)
     return np.asarray(ids[:, 1:])
+
+
+@full_float32()
+def neighbours_on(
+    device: torch.device, points: NDArray[np.float32], count: int
+) -> NDArray[np.int64]:
+    """:func:`nearest_neighbours` by products of matrices on a device."""
+    return _nearest(torch.from_numpy(points).to(device), count).cpu().numpy()
+
+
+def _nearest(points: Tensor, count: int) -> Tensor:
+    """(n, count) int64 neighbours of points (n, r), for as many points at a time as
+    :data:`GPU_SCRATCH` holds.
+    """
+    n = len(points)
+    squares = points.square().sum(dim=1)
+    rows = max(GPU_SCRATCH // (n * points.element_size()), 1)
+    found = []
+    for some in torch.arange(n, device=points.device).split(rows):
+        # |x - y|² without |x|², which does not change the order; Faiss computes it so too
+        far = torch.addmm(squares, points[some], points.T, alpha=-2)  # (rows, n)
+        far.scatter_(1, some[:, None], torch.inf)
+        found.append(far.topk(count, largest=False).indices)
+    return torch.cat(found)
+
+
+def worth_a_gpu(device: torch.device, work: int) -> bool:
+    """Whether so many multiplications are sooner done on the device."""
+    return device.type == "cuda" and work >= GPU_WORTH
 
 
 class FlatIndex:
@@ -45,8 +93,8 @@ class FlatIndex:
 
     def __init__(self, r: int, work: int, device: torch.device | None = None) -> None:
         self.faiss = load_faiss()
-        cuda = device is not None and device.type == "cuda"
-        self.on_gpu = cuda and work >= GPU_WORTH and hasattr(self.faiss, "StandardGpuResources")
+        large = device is not None and worth_a_gpu(device, work)
+        self.on_gpu = large and hasattr(self.faiss, "StandardGpuResources")
         if self.on_gpu and device is not None:
             number = torch.cuda.current_device() if device.index is None else device.index
             self._index = self._of_gpu(r, number)

@@ -7,6 +7,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from collapse_lit.data import CoarseDataModule, GaussianMixture
+from collapse_lit.data.transforms import Augmentation
 from collapse_lit.errors import UserError
 
 
@@ -27,7 +28,7 @@ class Recorder(LightningModule):
         return torch.optim.SGD(self.parameters(), lr=0.1)
 
 
-def fit(folder, epochs, resume=False):
+def fit(folder, epochs, augment, resume=False):
     model = Recorder()
     trainer = Trainer(
         max_epochs=epochs,
@@ -38,17 +39,19 @@ def fit(folder, epochs, resume=False):
         enable_model_summary=False,
         use_distributed_sampler=False,
     )
-    data = CoarseDataModule(batch_size=500, augment="crop")
+    data = CoarseDataModule(batch_size=500, augment=augment)
     trainer.fit(model, data, ckpt_path=folder / "last.ckpt" if resume else None)
     return {epoch: torch.stack(batches) for epoch, batches in model.seen.items()}
 
 
 @pytest.mark.filterwarnings("ignore:Checkpoint directory:UserWarning")  # resuming is meant
-def test_lightning_sets_the_epoch_and_a_resumed_run_goes_on_with_the_next(tmp_path):
-    whole = fit(tmp_path / "whole", epochs=4)
+@pytest.mark.parametrize("augment", ["crop", "resized_crop+flip"])
+def test_lightning_sets_the_epoch_and_a_resumed_run_goes_on_with_the_next(tmp_path, augment):
+    whole = fit(tmp_path / "whole", 4, augment)
     assert [len(batches) for batches in whole.values()] == [2] * 4  # 1297 // 500
     assert not whole[0].equal(whole[1])
-    halves = fit(tmp_path / "halves", epochs=2) | fit(tmp_path / "halves", epochs=4, resume=True)
+    first = fit(tmp_path / "halves", 2, augment)
+    halves = first | fit(tmp_path / "halves", 4, augment, resume=True)
     assert halves.keys() == whole.keys()
     assert all(halves[epoch].equal(whole[epoch]) for epoch in whole)
 
@@ -132,6 +135,21 @@ def test_ranks_of_a_trainer_get_their_shares():
     assert sorted(shown) == list(range(1297))
     assert trained[0].shape == trained[1].shape == (600, 1, 8, 8)  # 1297 // 2 // 100 batches
     assert not trained[0].equal(trained[1])
+
+
+@pytest.mark.parametrize(
+    ("augment", "expected"),
+    [
+        ("none", Augmentation()),
+        ("crop", Augmentation(pad=1)),
+        ("crop+flip", Augmentation(pad=1, flip=True)),
+        ("crop+flip+cutout", Augmentation(pad=1, flip=True, hole=2)),
+        ("resized_crop", Augmentation(resized=(8, 8))),
+        ("resized_crop+flip", Augmentation(resized=(8, 8), flip=True)),
+    ],
+)
+def test_the_option_names_the_augmentation(augment, expected):
+    assert CoarseDataModule(augment=augment).train_dataloader().augmentation == expected
 
 
 def test_random_split_makes_a_null_model():

@@ -1,12 +1,15 @@
 """Warnings about the machine before training."""
 
+import logging
 import warnings
+from types import SimpleNamespace
 
 import pytest
 import torch
 from jsonargparse import Namespace
 
-from collapse_lit.fit.preflight import warn_of_unused_gpu
+from collapse_lit.fit import command
+from collapse_lit.fit.preflight import tell_of_large_steps, warn_of_unused_gpu
 
 
 @pytest.fixture
@@ -40,3 +43,28 @@ def test_nothing_is_said_without_a_gpu_or_where_the_cpu_was_asked_for(machine) -
         warn_of_unused_gpu(Namespace(accelerator="auto"))
         machine("GPU 0: NVIDIA H100")
         warn_of_unused_gpu(Namespace(accelerator="cpu"))
+
+
+def test_several_processes_are_told_how_large_a_step_is(caplog) -> None:
+    with caplog.at_level(logging.INFO):
+        tell_of_large_steps(1, 128)
+        assert caplog.messages == []
+        tell_of_large_steps(8, 128)
+    (said,) = caplog.messages
+    assert "each step uses 8 × 128 = 1,024 images" in said
+
+
+def test_a_run_of_two_processes_says_so(monkeypatch) -> None:
+    """Before it trains; what trains is of no importance here."""
+    told = []
+    monkeypatch.setattr(command, "tell_of_large_steps", lambda *sizes: told.append(sizes))
+    monkeypatch.setattr(command, "newest_checkpoint", lambda *_: 1 / 0)
+    cli = SimpleNamespace(
+        run_directory=None,
+        trainer=SimpleNamespace(world_size=2),
+        model=SimpleNamespace(state_dict=dict),
+        datamodule=SimpleNamespace(batch_size=64),
+    )
+    with pytest.raises(ZeroDivisionError):
+        command._train(cli)
+    assert told == [(2, 64)]

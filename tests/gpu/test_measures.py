@@ -74,7 +74,7 @@ def test_recovery_with_matrix_products_in_tf32(planted, device) -> None:
     assert (found.ids == again.ids).double().mean() > 0.999
 
 
-def test_faiss(device, monkeypatch) -> None:
+def test_neighbours_and_kmeans(device, monkeypatch) -> None:
     """Same neighbours and the same k-means, on the device itself."""
     if device.type == "cuda":
         assert hasattr(load_faiss(), "StandardGpuResources"), "faiss-gpu is not installed"

@@ -36,7 +36,14 @@ def weights(run: RunDirectory) -> dict[str, torch.Tensor]:
     return torch.load(run.last_checkpoint, weights_only=True, map_location="cpu")["state_dict"]
 
 
-def test_batches_are_those_of_the_cpu(device) -> None:
+@pytest.mark.parametrize(
+    ("augmentation", "tolerance"),
+    [
+        (Augmentation(pad=4, flip=True), None),
+        (Augmentation(resized=(32, 32), flip=True), 0.02),  # a level of 256, rounded up or down
+    ],
+)
+def test_batches_are_those_of_the_cpu(device, augmentation, tolerance) -> None:
     """Resident on the device, and streamed to it."""
     images = torch.randint(0, 256, (64, 3, 32, 32), dtype=torch.uint8)
     cpu = torch.device("cpu")
@@ -48,7 +55,7 @@ def test_batches_are_those_of_the_cpu(device) -> None:
             device=device,
             batch_size=16,
             sampler=EpochSampler(64, seed=0),
-            augmentation=Augmentation(pad=4, flip=True),
+            augmentation=augmentation,
             normalise=normaliser(channel_statistics(images.cpu()), (3, 32, 32), device),
         )
         return list(loader)
@@ -57,7 +64,8 @@ def test_batches_are_those_of_the_cpu(device) -> None:
     for found in (batches(images.to(device), device), batches(images, device)):
         for (x, y), (x_cpu, y_cpu) in zip(found, expected, strict=True):
             assert x.device.type == device.type
-            torch.testing.assert_close(x.cpu(), x_cpu)
+            rtol = None if tolerance is None else 0.0
+            torch.testing.assert_close(x.cpu(), x_cpu, atol=tolerance, rtol=rtol)
             assert y.cpu().equal(y_cpu)
 
 

@@ -14,7 +14,7 @@ import torch
 
 from collapse_lit.measure import neighbours
 from collapse_lit.measure.clustering import kmeans
-from collapse_lit.measure.neighbours import GPU_WORTH, FlatIndex, nearest_neighbours
+from collapse_lit.measure.neighbours import GPU_WORTH, FlatIndex
 from collapse_lit.measure.recovery.sharing import side_by_side
 
 CUDA = torch.device("cuda", 0)
@@ -62,18 +62,13 @@ def test_all_indices_of_a_device_share_one_set_of_resources(faiss_gpu) -> None:
     assert faiss_gpu.indices == [(faiss_gpu.resources[0], r, 0) for r in (8, 32, 8)]
 
 
-def test_only_a_large_search_goes_to_the_gpu(faiss_gpu, monkeypatch) -> None:
-    """A class of CIFAR-10: its neighbours are worth the way, its k-means is not."""
-    monkeypatch.setattr(neighbours, "GPU_WORTH", 500 * 500 * 8)
+def test_only_large_clusters_go_to_the_gpu(faiss_gpu, monkeypatch) -> None:
+    monkeypatch.setattr(neighbours, "GPU_WORTH", 500 * 8 * 2 * 20)
     points = np.random.default_rng(0).normal(size=(500, 8)).astype(np.float32)
-    on_cpu = kmeans(points, 2, seed=0), nearest_neighbours(points, 3)
-    ids = kmeans(points, 2, seed=0, device=CUDA)
+    on_cpu = kmeans(points, 2, seed=0)
+    kmeans(points[:499], 2, seed=0, device=CUDA)
     assert not faiss_gpu.indices
-    found = nearest_neighbours(points, 3, CUDA)
-    assert len(faiss_gpu.indices) == 1
-    assert (ids == on_cpu[0]).all()
-    assert (found == on_cpu[1]).all()
-    nearest_neighbours(points[:499], 3, CUDA)
+    assert (kmeans(points, 2, seed=0, device=CUDA) == on_cpu).all()
     assert len(faiss_gpu.indices) == 1
 
 
@@ -82,7 +77,7 @@ def test_searches_of_several_threads_take_turns_on_a_gpu(faiss_gpu, monkeypatch)
     monkeypatch.setattr(neighbours, "GPU_WORTH", 1)
     points = np.random.default_rng(0).normal(size=(40, 4)).astype(np.float32)
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda _: nearest_neighbours(points, 2, CUDA), range(4)))
+        list(pool.map(lambda seed: kmeans(points, 2, seed, device=CUDA), range(4)))
     assert len(faiss_gpu.indices) == 4
     assert faiss_gpu.most_searching == 1
 

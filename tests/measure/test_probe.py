@@ -7,7 +7,8 @@ from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 
 from collapse_lit.measure import cluster_and_linear_probe, fit_probe
-from collapse_lit.measure.recovery.probe import PENALTY
+from collapse_lit.measure.recovery import probe
+from collapse_lit.measure.recovery.probe import PENALTY, fit_whitened, whiten
 
 
 @pytest.fixture(scope="module")
@@ -100,3 +101,19 @@ def test_answers_can_be_kept_to_some_classes(digits):
     assert torch.equal(probe.predict(x_test), logits.argmax(dim=1))
     two = logits.gather(1, torch.stack([y_test % 5, y_test % 5 + 5], dim=1))
     assert torch.equal(told, y_test % 5 + 5 * two.argmax(dim=1))
+
+
+def test_an_evaluation_waits_for_the_device_once(digits, monkeypatch):
+    """For loss and gradient together; a GPU stands still while the host waits for each alone."""
+    x, y, *_ = digits
+    white = whiten(x, y, 10)
+    evaluated, waited = [], []
+    loss, cpu, as_float = probe.cross_entropy, torch.Tensor.cpu, torch.Tensor.__float__
+    monkeypatch.setattr(
+        probe, "cross_entropy", lambda *a, **k: evaluated.append(1) or loss(*a, **k)
+    )
+    monkeypatch.setattr(torch.Tensor, "cpu", lambda self: waited.append(1) or cpu(self))
+    monkeypatch.setattr(torch.Tensor, "__float__", lambda self: waited.append(1) or as_float(self))
+    fit_whitened(white, y, 10)
+    assert len(evaluated) > 10
+    assert len(waited) == len(evaluated) + 3  # the number of samples, the start, the loss

@@ -13,7 +13,8 @@ from collapse_lit.measure import (
     recover,
     register_clusterer,
 )
-from collapse_lit.measure.recovery import residuals
+from collapse_lit.measure.linalg import principal_axes
+from collapse_lit.measure.recovery import minimise, probe, residuals
 from collapse_lit.measure.recovery.clusterers import nearest_mean
 
 NUM_COARSE = 3
@@ -165,6 +166,53 @@ def test_ranks_share_out_the_eigenvalue_problems(run_on_ranks):
     assert own == (np.linalg.LinAlgError, "did not converge")
     assert others[0] is ValueError
     assert "rank 1 could not find the axes of its coarse classes" in others[1]
+
+
+def of_unlike_processors(rank, group):
+    """What a rank measures whose own LAPACK and L-BFGS would say something else."""
+    if rank == 1:
+
+        def no_axes(*args):
+            return tuple(torch.zeros_like(part) for part in principal_axes(*args))
+
+        def no_steps(*args, **kwargs):
+            raise AssertionError("only the first rank takes steps")
+
+        probe.principal_axes = no_axes
+        minimise.minimize = no_steps
+    x, _, fine, _ = shard(rank, 2, "strided")
+    fitted = fit_probe(x, fine, 6, group=group)
+    return fitted.loss, fitted.weight
+
+
+def failing_steps(rank, group):
+    """What this rank hears where the first rank's steps end in an error."""
+
+    def broken(evaluate, start, **kwargs):
+        evaluate(start)
+        raise RuntimeError("no descent")
+
+    minimise.minimize = broken
+    x, _, fine, _ = shard(rank, 2, "strided")
+    try:
+        fit_probe(x, fine, 6, group=group)
+    except Exception as error:
+        return type(error), str(error)
+
+
+@pytest.mark.ddp
+def test_a_probe_that_fails_on_the_first_rank_fails_on_all(run_on_ranks):
+    own, others = run_on_ranks(failing_steps, 2)
+    assert own == (RuntimeError, "no descent")
+    assert others[0] is ValueError
+    assert "the first rank could not fit the probe" in others[1]
+
+
+@pytest.mark.ddp
+def test_ranks_on_unlike_processors_measure_the_same(run_on_ranks, alone):
+    (loss, weight), (other_loss, other_weight) = run_on_ranks(of_unlike_processors, 2)
+    assert loss == other_loss == pytest.approx(alone["loss"], rel=1e-3)
+    assert torch.equal(weight, other_weight)
 
 
 def breaks_on_one_rank(rank, group):

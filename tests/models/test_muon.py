@@ -50,3 +50,14 @@ def test_filters_keep_their_norm_and_all_else_is_sgds() -> None:
         assert muon.step(lambda: backward(ours)) > 0
         for mine, other in zip(ours.parameters(), theirs.parameters(), strict=True):
             assert torch.allclose(mine, other, atol=1e-12)
+
+
+def test_a_step_allocates_no_history_but_the_first(monkeypatch) -> None:
+    made, zeros_like = [], torch.zeros_like
+    monkeypatch.setattr(torch, "zeros_like", lambda x: made.append(x.shape) or zeros_like(x))
+    model = network()
+    muon = Muon(model, lr=0.1, filter_lr=0.05, momentum=0.9, weight_decay=0.0)
+    for _ in range(3):
+        model(torch.randn(5, 2, 3, 3, dtype=torch.float64)).sum().backward()
+        muon.step()
+    assert made == [model[0].weight.shape]

@@ -48,7 +48,7 @@ class Chooser:
     Attributes:
         spaces: the points (n, r) in each candidate space.
         seed: seed of all random starts and halves.
-        device: Faiss's device.
+        device: where large searches run, if it is a GPU.
     """
 
     spaces: Mapping[Space, FloatArray]

@@ -76,7 +76,7 @@ def search(
         points: (n, r) float32, centred, unit covariance, leading axes first; n ≥ k.
         k: number of clusters.
         seed: seed of the random starts.
-        device: Faiss's device.
+        device: where large searches run, if it is a GPU.
         start: use this start regardless of separation; None to choose.
 
     Returns:
@@ -102,7 +102,7 @@ class _Starts:
         some: (m, r) the points in the graph.
         k: number of clusters.
         seed: seed of the random starts.
-        device: Faiss's device.
+        device: where large searches run, if it is a GPU.
     """
 
     points: FloatArray

@@ -44,7 +44,7 @@ def cluster_class(
         samples: the class; n ≥ k.
         k: number of clusters, ``None`` to estimate it; 1 is then possible.
         seed: seed of starts and halves.
-        device: Faiss's device.
+        device: where large searches run, if it is a GPU.
 
     Raises:
         ValueError: the clusterer of a space returns invalid posteriors.

@@ -10,10 +10,7 @@ also well conditioned, and converges in a few dozen iterations.
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from scipy.optimize import minimize
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
@@ -21,17 +18,18 @@ from collapse_lit.measure.distributed import (
     Group,
     concat_over_ranks,
     max_over_ranks,
+    of_first_rank,
     sum_over_ranks,
 )
 from collapse_lit.measure.full_float32 import full_float32
 from collapse_lit.measure.labels import as_labels
 from collapse_lit.measure.linalg import gram_axes, principal_axes, scatter_matrix
-from collapse_lit.measure.recovery.spaces import counts_and_means
+from collapse_lit.measure.recovery.minimise import minimise
+from collapse_lit.measure.recovery.residuals import counts_and_means
 
 PENALTY = 1e-3  # mean cross-entropy + PENALTY / 2 * variance of the logits
 ROWS_AT_A_TIME = 4096  # float32 products of this many rows are summed in float64
 NOISE_FLOOR = 1e-13  # directions below this share of the largest variance are dropped
-GRADIENT_TOLERANCE = 1e-4  # largest entry, as in scikit-learn; float32 sums allow little more
 
 
 @dataclass(frozen=True)
@@ -82,7 +80,8 @@ class Whitened:
 def fit_probe(features: Tensor, targets: Tensor, num_classes: int, *, group: Group = None) -> Probe:
     """Multinomial logistic regression to convergence, on the features of all ranks.
 
-    L-BFGS (SciPy) uses loss and gradient summed over ranks, so every rank takes the same steps.
+    L-BFGS (SciPy) runs on the first rank, with loss and gradient summed over ranks. So ranks on
+    different processors cannot take different numbers of steps.
 
     Args:
         features: (n_local, d) floating point, any scale and offset.
@@ -110,31 +109,27 @@ def fit_whitened(white: Whitened, targets: Tensor, num_classes: int, group: Grou
     _check(z, targets, num_classes, group)
     count = float(sum_over_ranks(torch.tensor(float(len(z)), device=z.device), group))
     rank = z.shape[1]
+    own = torch.arange(len(z), device=z.device)
 
-    def loss_and_gradient(flat: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        theta = torch.from_numpy(flat).to(z.device).reshape(num_classes, rank + 1)
+    def loss_and_gradient(flat: Tensor) -> Tensor:
+        theta = flat.reshape(num_classes, rank + 1)
         logits = torch.addmm(theta[:, rank].float(), z, theta[:, :rank].T.float())
         nll = cross_entropy(logits, targets, reduction="sum")
         error = logits.softmax(dim=1)
-        error[torch.arange(len(z), device=z.device), targets] -= 1
+        error[own, targets] -= 1
         gradient = torch.cat([error.T @ z, error.sum(dim=0)[:, None]], dim=1)
         total = torch.cat([gradient.double().flatten(), nll.double()[None]])
         total = sum_over_ranks(total, group) / count
         gradient = total[:-1].reshape_as(theta).clone()
         gradient[:, :rank] += PENALTY * theta[:, :rank]
         loss = total[-1] + PENALTY / 2 * theta[:, :rank].square().sum()
-        return float(loss), gradient.flatten().cpu().numpy()
+        return torch.cat([loss[None], gradient.flatten()])
 
-    solution = minimize(
-        loss_and_gradient,
-        np.zeros(num_classes * (rank + 1)),
-        jac=True,
-        method="L-BFGS-B",
-        options={"maxiter": 1000, "gtol": GRADIENT_TOLERANCE, "ftol": 0.0},
-    )
-    theta = torch.from_numpy(solution.x).to(z.device).reshape(num_classes, rank + 1)
+    start = torch.zeros(num_classes * (rank + 1), dtype=torch.float64, device=z.device)
+    solution, loss = minimise(loss_and_gradient, start, group)
+    theta = solution.reshape(num_classes, rank + 1)
     weight = theta[:, :rank] @ white.axes.T  # (K, d)
-    return Probe(white.mean, weight, theta[:, rank].clone(), float(solution.fun))
+    return Probe(white.mean, weight, theta[:, rank].clone(), loss)
 
 
 def cluster_and_linear_probe(
@@ -202,10 +197,12 @@ def _total_axes(
     if count + len(between) < d:  # the d × d covariance would cost d³
         rows = concat_over_ranks(residuals, group).double() / count**0.5
         rows = torch.cat([rows, between])
-        return gram_axes(rows, len(rows))
-    within = scatter_matrix(residuals.split(ROWS_AT_A_TIME), like=between)
-    within = sum_over_ranks(within, group) / count
-    return principal_axes(within + between.T @ between)
+        variances, axes = gram_axes(rows, len(rows))
+    else:
+        within = scatter_matrix(residuals.split(ROWS_AT_A_TIME), like=between)
+        within = sum_over_ranks(within, group) / count
+        variances, axes = principal_axes(within + between.T @ between)
+    return of_first_rank(variances, group), of_first_rank(axes.contiguous(), group)
 
 
 def _check(features: Tensor, targets: Tensor, num_classes: int, group: Group) -> None:
