@@ -62,7 +62,7 @@ def collapse_charts(history: Sequence[Row]) -> Iterator[tuple[str, Chart]]:
 
 
 def depth_charts(history: Sequence[Row]) -> Iterator[tuple[str, Chart]]:
-    """The measures by layer, one chart with its title per panel; later epochs are darker."""
+    """The measures by layer, one chart with its title per panel; earlier epochs are lighter."""
     for panel in depth_panels(history):
         places = dict(zip(panel.places, categories(panel.places), strict=True))
         traces = [

@@ -27,7 +27,7 @@ PANELS = {
         "log",
         {
             "collapse_layers/PATH/nc1": (NC1, RED, "-"),
-            "recovery_layers/PATH/nc1_fine": (NC1_FINE, RED, "-."),
+            "recovery_layers/PATH/nc1_fine": (NC1_FINE, BLUE, "-."),
         },
     ),
 }
@@ -57,7 +57,7 @@ class DepthPanel:
 
     @property
     def epochs(self) -> list[int]:
-        """The epochs of the curves; later ones are drawn darker."""
+        """The epochs of the curves; earlier ones are drawn lighter."""
         return sorted({curve.epoch for curve in self.curves})
 
 

@@ -137,10 +137,13 @@ def depth_figure(panels: Sequence[DepthPanel]) -> Figure:
                 alpha=curve.opacity,
             )
         axes.set(title=panel.title, yscale=panel.scale)
+        if panel.scale == "linear":
+            axes.set_ylim(0, 1.02)
         axes.grid(alpha=0.25)
         axes.legend(fontsize=7)
-    epochs = ", ".join(map(str, panels[0].epochs))
-    figure.suptitle(f"By layer, from the input to the features; epoch {epochs} (darker is later)")
+    *earlier, last = panels[0].epochs
+    others = f"; lighter: {', '.join(map(str, earlier))}" if earlier else ""
+    figure.suptitle(f"By layer, from the input to the features, at epoch {last}{others}")
     return figure
 
 
