@@ -9,6 +9,7 @@ import argparse
 from pathlib import Path
 
 import numpy as np
+from by_layer import by_layer
 from derived import (
     LEARNT,
     apartness,
@@ -149,6 +150,7 @@ def build() -> None:
         superclasses_headline=headline_table([superclasses]),
         superclasses_table=superclasses_table(superclasses),
         superclasses_correlation=apartness_correlation(superclasses),
+        by_layer=by_layer(runs),
         terminal=terminal_table(terminal),
         learnt_from=LEARNT,
         terminal_mod=terminal_mod,
