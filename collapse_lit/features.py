@@ -65,7 +65,7 @@ class Features:
         fine: Hidden labels, (n,) int64, or None if unknown.
         index: Position of each sample in the data set, (n,) int64.
         layers: Output of further layers by path, each (n, d_layer) float32, averaged over
-            positions.
+            positions. In order of depth: the layer that the network completes first comes first.
         further: Input of the last layer for further views of the samples, each (n, d) float32.
         decided: Class that the network predicts, (n,) int64. None if the last layer's output is not
             one logit per class.
@@ -156,7 +156,7 @@ def extract_features(
         coarse=coarse,
         fine=fine,
         index=torch.arange(len(coarse), device=coarse.device) if index is None else index,
-        layers={path: torch.cat(rows[path, "out of"]) for path in also},
+        layers={path: torch.cat(rows[path, "out of"]) for path in captured.outputs},
         further={view: torch.cat(rows[view]) for view in views},
         decided=decided,
         last=last,

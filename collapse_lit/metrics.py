@@ -2,11 +2,12 @@
 
 The progress line, all tables, figures and pages, W&B's axes and docs/metrics.md use this catalogue
 and its order. A row for ``collapse/NAME`` (training features, coarse labels) also stands for
-``collapse_test/NAME`` and ``collapse_fine/NAME``.
+``collapse_test/NAME`` and ``collapse_fine/NAME``. Rows of further layers are in layer_metrics.py.
 """
 
 from typing import Literal
 
+from collapse_lit.layer_metrics import OF_LAYERS
 from collapse_lit.metric_row import Metric, Place, of_collapse, share
 
 # Keys that code refers to by name.
@@ -213,6 +214,7 @@ METRICS: tuple[Metric, ...] = (
         "recovered by coarse class",
         "`recovery/acc` inside each coarse class; in `history.jsonl`",
     ),
+    *OF_LAYERS,
 )
 BY_KEY = {metric.key: metric for metric in METRICS}
 MEASURED = ("collapse", "recovery")  # prefixes of the keys that a measured epoch has

@@ -9,6 +9,7 @@ import argparse
 from pathlib import Path
 
 import numpy as np
+from by_layer import by_layer
 from derived import (
     LEARNT,
     apartness,
@@ -176,6 +177,7 @@ def build() -> None:
         better_than_truth=sum(gap > 0 for gap in gaps_to_truth(superclasses).values()),
         siblings=sibling_pairs(superclasses),
         siblings_correlation=sibling_correlation(superclasses),
+        by_layer=by_layer(runs),
         terminal=terminal_table(terminal),
         learnt_from=LEARNT,
         terminal_mod=terminal_mod,

@@ -14,6 +14,8 @@ from collapse_lit.callbacks import CollapseMonitor, RecoveryMonitor
 from collapse_lit.data import CoarseDataModule
 from collapse_lit.models import CoarseClassifier
 
+LAYERS = ["backbone.4"]
+
 
 class Measured(CoarseClassifier):
     """The classifier with the validation step that ``Trainer.validate`` asks for."""
@@ -38,6 +40,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     asked = parser.parse_args()
     warnings.filterwarnings("ignore")
+    recovery = RecoveryMonitor(layers=LAYERS)
     model = Measured(5, (1, 8, 8), backbone_args={"width": 4})
     state = torch.load(asked.checkpoint, weights_only=True)["state_dict"]
     model.load_state_dict(state)
@@ -45,7 +48,7 @@ def main() -> None:
         accelerator="cpu",
         devices=asked.devices,
         strategy="ddp" if asked.devices > 1 else "auto",
-        callbacks=[CollapseMonitor(layers=["backbone.4"]), RecoveryMonitor()],
+        callbacks=[CollapseMonitor(layers=LAYERS), recovery],
         logger=False,
         enable_progress_bar=False,
         use_distributed_sampler=False,
@@ -57,7 +60,10 @@ def main() -> None:
     values: dict[str, float] = {}
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
         values |= getattr(callback, "values", {})
+    index = recovery.splits["train"].index.tolist()
+    clusters = dict(zip(index, recovery.at_layers[LAYERS[0]].ids.tolist(), strict=True))
     asked.out.mkdir(exist_ok=True)
+    (asked.out / f"{trainer.global_rank}.clusters").write_text(json.dumps(clusters))
     (asked.out / f"{trainer.global_rank}.json").write_text(json.dumps(values))
 
 

@@ -40,6 +40,8 @@ def assert_same(shared: dict[str, Any], alone: dict[str, Any]) -> None:
         "recovery/floor",
         "recovery/floor_std",
         "recovery/probe_test",
+        "recovery_layers/backbone.4/clp_test",
+        "recovery_layers/backbone.4/probe_test",
     }
     one_image = 1 / 500
     assert shared.keys() == alone.keys()
@@ -52,15 +54,21 @@ def assert_same(shared: dict[str, Any], alone: dict[str, Any]) -> None:
 @pytest.mark.ddp
 @pytest.mark.slow
 def test_two_processes_measure_what_one_does(trained: Path, tmp_path: Path) -> None:
-    found = {}
+    found, of_layer = {}, {}
     for devices in ("1", "2"):
         run(
             *("tests/measured_by_two.py", "--devices", devices, "--out", str(tmp_path / devices)),
             *("--checkpoint", str(trained / "checkpoints/last.ckpt")),
         )
-        found[devices] = [json.loads(p.read_text()) for p in sorted((tmp_path / devices).iterdir())]
+        values, clusters = (
+            [json.loads(p.read_text()) for p in sorted((tmp_path / devices).glob(f"*.{kind}"))]
+            for kind in ("json", "clusters")
+        )
+        found[devices] = values
+        of_layer[devices] = {index: one for part in clusters for index, one in part.items()}
     (alone,), (first, second) = found["1"], found["2"]
     assert first == second
+    assert of_layer["1"] == of_layer["2"]
     assert alone["recovery/clp_test"] > 0.5
     assert_same(first, alone)
 

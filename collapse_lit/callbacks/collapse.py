@@ -60,7 +60,7 @@ class CollapseMonitor(Monitor):
 
     def keys(self, splits: Mapping[str, Features]) -> tuple[str, ...]:
         """The keys of all measures of all splits."""
-        return tuple(key for split in splits for key in self._keys_of(split))
+        return tuple(key for split in splits for key in self._keys_of(split, splits[split]))
 
     def check(self, first: Mapping[str, Features]) -> None:
         """Check that the last layer has an output for every label."""
@@ -71,7 +71,7 @@ class CollapseMonitor(Monitor):
         values: dict[str, float] = {}
         classes = Classes.of(splits, group)
         for split, features in splits.items():
-            values |= dict.fromkeys(self._keys_of(split), math.nan)
+            values |= dict.fromkeys(self._keys_of(split, features), math.nan)
             values[f"{split}/acc_coarse"] = _accuracy(features, group)
             if features.decided is None:
                 self.warn(
@@ -86,11 +86,12 @@ class CollapseMonitor(Monitor):
                 self.warn(f"{split} data: {error}")
         return values
 
-    def _keys_of(self, split: str) -> Iterator[str]:
+    def _keys_of(self, split: str, features: Features) -> Iterator[str]:
         yield f"{split}/acc_coarse"
         yield from (f"{_prefix(split)}/{key}" for key in names())
         if split == "train":
-            yield from (f"collapse_layers/{path}/nc1" for path in self.layers)
+            asked = (path for path in features.layers if path in self.layers)
+            yield from (f"collapse_layers/{path}/nc1" for path in asked)
 
     def _measures(
         self, split: str, features: Features, classes: Classes, group: Group

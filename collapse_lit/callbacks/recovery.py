@@ -1,13 +1,11 @@
 """Recovery of the hidden fine classes, epoch by epoch."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-import torch
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
 from collapse_lit.callbacks.cluster_numbers import (
@@ -20,23 +18,19 @@ from collapse_lit.callbacks.cluster_numbers import (
 from collapse_lit.callbacks.coarse_labels import Classes, check_labels
 from collapse_lit.callbacks.loaders import Loaders
 from collapse_lit.callbacks.monitor import Monitor
+from collapse_lit.callbacks.recovery_keys import LAYER_LABEL_FREE, layer_keys, own_keys
+from collapse_lit.callbacks.scatter import scatter_points
 from collapse_lit.errors import UserError
 from collapse_lit.features import Features, further_views
 from collapse_lit.measure.collapse.spread import relative_spread
-from collapse_lit.measure.distributed import Group, gather_objects, sum_over_ranks
+from collapse_lit.measure.distributed import Group
 from collapse_lit.measure.recovery.all_classes import recover
 from collapse_lit.measure.recovery.clusters import Recovery
+from collapse_lit.measure.recovery.layer_scores import layer_scores
 from collapse_lit.measure.recovery.scoring import LabelledFeatures, score_recovery
 from collapse_lit.measure.recovery.spaces import spaces_to_try
 from collapse_lit.metrics import DISTINCT, HEADLINE, SEPARATION, SILHOUETTE, STABILITY
 from collapse_lit.reading.batches import TakeApart
-
-# Samples in the scatter plot over all coarse classes: enough to see, cheap to keep.
-POINTS_IN_PICTURE = 2000
-
-LABEL_FREE = ("separation", "stability", "silhouette", "distinct")
-SCORES = ("acc", "acc_raw", "acc_macro", "nmi", "ari")
-SCORES_ON_TEST = ("clp_test", "clp_test_inside", "probe_test", "floor", "floor_std", "chance")
 
 
 class RecoveryMonitor(Monitor):
@@ -66,6 +60,14 @@ class RecoveryMonitor(Monitor):
         report: As for :class:`CollapseMonitor`.
         space: A space and clusterer for all classes, such as "white32/gmm" or "raw/kmeans"; "auto"
             or None chooses without labels.
+        layers: Paths of further modules. Their output, averaged over positions, is clustered and
+            scored in the same way, and logged as ``recovery_layers/PATH/*``. It is the output for
+            the images themselves, even with ``mirror`` or ``shift``. Each layer costs about as much
+            as the features.
+
+    Attributes:
+        recovery: The clusters of the last measured epoch.
+        at_layers: The clusters at each of ``layers``, by path in order of depth.
     """
 
     shown_in_progress_bar = (HEADLINE,)
@@ -83,10 +85,12 @@ class RecoveryMonitor(Monitor):
         name: str = "",
         report: str | Path | None = None,
         space: str | None = "auto",
+        layers: Sequence[str] = (),
     ) -> None:
         super().__init__(layer, every_n_epochs, loaders, batch, name, report)
         self.k = k
         self.space = space
+        self.layers = tuple(layers)
         try:
             spaces_to_try(space, estimate=estimates(k))
         except ValueError as error:
@@ -94,13 +98,12 @@ class RecoveryMonitor(Monitor):
         self.views = further_views(mirror, shift)
         self.seed = seed
         self.recovery: Recovery | None = None
+        self.at_layers: dict[str, Recovery] = {}
 
     def keys(self, splits: Mapping[str, Features]) -> tuple[str, ...]:
         """The label-free scores, and the scores that need fine labels if there are any."""
-        fine = {split for split, features in splits.items() if features.fine is not None}
-        scores = SCORES if "train" in fine else ()
-        on_test = SCORES_ON_TEST if {"train", "test"} <= fine else ()
-        return tuple(f"recovery/{key}" for key in (*LABEL_FREE, *scores, *on_test))
+        of_layers = (key for path in self._depths(splits) for key in layer_keys(path, splits))
+        return (*own_keys(splits), *of_layers)
 
     def check(self, first: Mapping[str, Features]) -> None:
         """Check the training data, the labels against the head, and ``k``."""
@@ -127,17 +130,7 @@ class RecoveryMonitor(Monitor):
         }
         train = splits["train"]
         k = self._clusters_wanted(train, classes, group)
-        found = recover(
-            train.features,
-            train.coarse,
-            k,
-            num_coarse=classes.count,
-            seed=self.seed,
-            index=train.index,
-            group=group,
-            space=self.space,
-        )
-        self.recovery = found
+        found = self.recovery = self._clusters(train, k, group)
         self._tell(found)
         spaces = [""] * classes.known
         spreads = [math.nan] * classes.known
@@ -159,13 +152,55 @@ class RecoveryMonitor(Monitor):
         }
         known = labelled(train)
         if known is not None:
-            test = labelled(splits["test"]) if "test" in splits else None
+            test = labelled(splits.get("test"))
             scores, acc_of_coarse = score_recovery(
                 found, known, test, views=views, seed=self.seed, group=group
             )
             values |= {f"recovery/{key}": score for key, score in scores.items()}
             self.pictures["acc_of_coarse"] = list(acc_of_coarse)
+        return values | self._of_layers(splits, k, group)
+
+    def _clusters(self, train: Features, k: list[int | None], group: Group) -> Recovery:
+        return recover(
+            train.features,
+            train.coarse,
+            k,
+            num_coarse=len(k),
+            seed=self.seed,
+            index=train.index,
+            group=group,
+            space=self.space,
+        )
+
+    def _depths(self, splits: Mapping[str, Features]) -> list[str]:
+        """The requested layers in order of depth."""
+        there = splits["train"].layers if "train" in splits else {}
+        return [path for path in there if path in self.layers]
+
+    def _of_layers(
+        self, splits: Mapping[str, Features], k: list[int | None], group: Group
+    ) -> dict[str, float]:
+        """The scores of all layers; those that cannot be measured are nan."""
+        values: dict[str, float] = {}
+        self.at_layers = {}
+        for path in self._depths(splits):
+            values |= dict.fromkeys(layer_keys(path, splits), math.nan)
+            try:
+                for scores in self._of_layer(path, splits, k, group):
+                    values |= {f"recovery_layers/{path}/{key}": v for key, v in scores.items()}
+            except ValueError as error:
+                self.warn(f"layer {path!r}: {error}")
         return values
+
+    def _of_layer(
+        self, path: str, splits: Mapping[str, Features], k: list[int | None], group: Group
+    ) -> Iterator[dict[str, float]]:
+        at = {split: replace(one, features=one.layers[path]) for split, one in splits.items()}
+        found = self.at_layers[path] = self._clusters(at["train"], k, group)
+        yield {key: getattr(found, key) for key in LAYER_LABEL_FREE}
+        train = labelled(at["train"])
+        if train is not None:
+            yield from layer_scores(found, train, labelled(at.get("test")), group=group)
 
     def _tell(self, found: Recovery) -> None:
         """Report unusual clusters, once for each coarse class."""
@@ -194,35 +229,8 @@ class RecoveryMonitor(Monitor):
         return numbers
 
 
-def labelled(features: Features) -> LabelledFeatures | None:
-    """The split with its fine labels; None without fine labels."""
-    if features.fine is None:
+def labelled(features: Features | None) -> LabelledFeatures | None:
+    """The split with its fine labels; None without split or fine labels."""
+    if features is None or features.fine is None:
         return None
     return LabelledFeatures(features.features, features.coarse, features.fine, features.index)
-
-
-def scatter_points(train: Features, found: Recovery, group: Group) -> dict[str, np.ndarray]:
-    """A subset of the training set, each sample in the plane of its coarse class's chosen space.
-
-    Returns:
-        ``xy`` (n, 2), ``coarse``, ``cluster``, ``fine`` (-1 without fine labels), ``index``. The
-        samples are the same on every rank and at every epoch.
-    """
-    total = sum_over_ranks(train.index.new_tensor([len(train.index)]), group)
-    stride = max(1, -(-int(total) // POINTS_IN_PICTURE))
-    # Samples are often sorted by class; a multiplicative hash picks evenly from all classes.
-    kept = (train.index * 2654435761 % 2**32) % stride == 0
-    fine = torch.full_like(train.coarse, -1) if train.fine is None else train.fine
-    mine = {
-        "xy": found.xy[kept].float().cpu().numpy(),
-        "coarse": train.coarse[kept].cpu().numpy(),
-        "cluster": found.ids[kept].cpu().numpy(),
-        "fine": fine[kept].cpu().numpy(),
-        "index": train.index[kept].cpu().numpy(),
-    }
-    parts = gather_objects(mine, group)
-    joined = {key: np.concatenate([part[key] for part in parts]) for key in mine}
-    if group is None:
-        return joined
-    order = np.argsort(joined["index"])
-    return {key: column[order] for key, column in joined.items()}

@@ -20,14 +20,17 @@ def make_backbone(name: str, image_shape: tuple[int, ...], **options: Any) -> tu
     """Build a network without its classifier.
 
     Args:
-        name: ``fast_cnn``, ``small_cnn``, ``mlp``, ``pixels`` (the flattened input, as a control),
-            any classification model of torchvision's registry (``resnet18``, ``convnext_tiny``, …),
+        name: ``fast_cnn``, ``small_cnn``, ``small_vit`` (a vision transformer; its feature is the
+            class token), ``mlp``, ``pixels`` (the flattened input, as a control), any
+            classification model of torchvision's registry (``resnet18``, ``convnext_tiny``, …),
             or your own ``package.module.Class``: a ``torch.nn.Module``, installed or in the working
             directory, that returns features (N, d). ResNets of torchvision get the CIFAR stem for
             images up to 64 pixels per side.
         image_shape: Shape of one input: (C, H, W) for images, (d,) for vectors.
         options: Options of the builder or class, such as ``width`` for ``small_cnn``. For a ResNet,
-            ``width`` is the number of channels of the first stage, 64 in torchvision.
+            ``width`` is the number of channels of the first stage, 64 in torchvision. For
+            ``small_vit``: ``width`` (192 features of a token), ``depth`` (6 blocks), ``heads`` (3)
+            and ``patch`` (4 pixels per side).
 
     Returns:
         The backbone, (N, *image_shape) → (N, d), and d, the number of features.
@@ -65,6 +68,35 @@ def _fast_cnn(
     if len(image_shape) != 3:
         raise UserError(f"model.backbone: fast_cnn takes images (C, H, W), not {image_shape}")
     return FastCNN(image_shape[0], widths)
+
+
+def _small_vit(
+    name: str,
+    image_shape: tuple[int, ...],
+    width: int = 192,
+    depth: int = 6,
+    heads: int = 3,
+    patch: int = 4,
+) -> nn.Module:
+    """A vision transformer of torchvision; its class token is the feature."""
+    from torchvision.models import VisionTransformer
+
+    channels, *sides = image_shape
+    if len(sides) != 2 or sides[0] != sides[1] or sides[0] % patch:
+        raise UserError(
+            f"model.backbone: small_vit takes square images (C, H, H) with H a multiple of "
+            f"patch={patch}, not {image_shape}; patch is one of model.backbone_args"
+        )
+    if width % heads:
+        raise UserError(
+            f"model.backbone_args: the width of small_vit must be a multiple of heads={heads}, not "
+            f"{width}"
+        )
+    model = VisionTransformer(sides[0], patch, depth, heads, width, mlp_dim=4 * width)
+    model.heads = nn.Identity()
+    if channels != 3:
+        _replace_first_conv(model, channels)
+    return model
 
 
 def _conv_bn_relu(inside: int, outside: int) -> nn.Module:
@@ -106,8 +138,8 @@ def _torchvision_backbone(
         known = [*_BUILDERS, *classifiers]
         raise UserError(
             f"model.backbone: {name!r} is unknown{did_you_mean(name, known, most=3)} Give "
-            "fast_cnn, small_cnn, mlp, a classification model of torchvision, or your own as "
-            "package.module.Class"
+            "fast_cnn, small_cnn, small_vit, mlp, a classification model of torchvision, or your "
+            "own as package.module.Class"
         )
     model = models.get_model(name, weights=None, **options)
     if width is not None:
@@ -197,6 +229,7 @@ def _feature_width(name: str, backbone: nn.Module, image_shape: tuple[int, ...])
 _BUILDERS: dict[str, Callable[..., nn.Module]] = {
     "fast_cnn": _fast_cnn,
     "small_cnn": _small_cnn,
+    "small_vit": _small_vit,
     "mlp": _mlp,
     "pixels": _pixels,
 }

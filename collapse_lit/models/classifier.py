@@ -26,9 +26,9 @@ class CoarseClassifier(L.LightningModule):
     Args:
         num_classes: Number of coarse classes; set from the data.
         image_shape: Shape of one input; set from the data.
-        backbone: Name of the network: fast_cnn, small_cnn, mlp, a torchvision model such as
-            resnet18 (with a 3×3 stem for images up to 64 pixels), or your own package.module.Class,
-            a torch.nn.Module that returns features (N, d).
+        backbone: Name of the network: fast_cnn, small_cnn, small_vit, mlp, a torchvision model such
+            as resnet18 (with a 3×3 stem for images up to 64 pixels), or your own
+            package.module.Class, a torch.nn.Module that returns features (N, d).
         backbone_args: Options of that network, such as width.
         lr: Peak learning rate of SGD with Nesterov momentum.
         momentum: Momentum of SGD.

@@ -45,6 +45,11 @@ class Captured:
     rows: dict[tuple[str, str], Tensor] = field(default_factory=dict)
     decided: Tensor | None = None
 
+    @property
+    def outputs(self) -> list[str]:
+        """The layers whose output was recorded, in the order in which they were completed."""
+        return [path for path, side in self.rows if side == "out of"]
+
 
 class Recorder:
     """Records the input of one layer and the outputs of others while a network runs.

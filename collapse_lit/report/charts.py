@@ -15,6 +15,7 @@ from collapse_lit.report.curves import (
     recovery_axis,
     recovery_curves,
 )
+from collapse_lit.report.depth import depth_panels
 from collapse_lit.report.planes import evenly
 from collapse_lit.tracking.run_directory import Row
 
@@ -58,6 +59,34 @@ def collapse_charts(history: Sequence[Row]) -> Iterator[tuple[str, Chart]]:
             "showlegend": True,
         }
         yield panel.title, chart(traces, layout, 360, f"{panel.title}, by epoch")
+
+
+def depth_charts(history: Sequence[Row]) -> Iterator[tuple[str, Chart]]:
+    """The measures by layer, one chart with its title per panel; earlier epochs are lighter."""
+    for panel in depth_panels(history):
+        places = dict(zip(panel.places, categories(panel.places), strict=True))
+        traces = [
+            go.Scatter(
+                x=[places[place] for place in curve.places],
+                y=[float(f"{value:.5g}") for value in curve.values],
+                name=curve.label,
+                legendgroup=curve.label,
+                showlegend=curve.epoch == panel.epochs[-1],
+                opacity=curve.opacity,
+                line={"color": curve.colour, "dash": DASHES[curve.style]},
+                hovertemplate=f"%{{y:.3~g}}<extra>{curve.label}, epoch {curve.epoch}</extra>",
+            )
+            for curve in panel.curves
+        ]
+        layout = {
+            "xaxis": named_axis(panel.places, categoryarray=list(places.values())),
+            "yaxis": axis(
+                **(_logarithmic(traces) if panel.scale == "log" else {"range": [0, 1.02]})
+            ),
+            "legend": BELOW,
+            "showlegend": True,
+        }
+        yield panel.title, chart(traces, layout, 360, f"{panel.title}, by layer")
 
 
 def distance_frames(

@@ -20,6 +20,7 @@ from collapse_lit.report.curves import (
     recovery_axis,
     recovery_curves,
 )
+from collapse_lit.report.depth import DepthPanel, depth_panels
 from collapse_lit.tracking.run_directory import Row
 from collapse_lit.tracking.whole_files import write_whole
 
@@ -40,6 +41,8 @@ def run_figures(
         yield "recovery", recovery_figure(history, selected)
     if any(NC1 in row for row in history):
         yield "collapse", collapse_figure(history)
+    if panels := depth_panels(history):
+        yield "depth", depth_figure(panels)
     named: Mapping[str, np.ndarray] = snapshots[max(snapshots)] if snapshots else {}
     fine_names, coarse_names = (
         [plain_for_paper(str(name)) for name in named[key]] if key in named else None
@@ -107,6 +110,40 @@ def collapse_figure(history: Sequence[Row]) -> Figure:
     for axes in grid:
         axes.set_visible(False)
     figure.suptitle("Neural collapse onto the coarse classes")
+    return figure
+
+
+def depth_figure(panels: Sequence[DepthPanel]) -> Figure:
+    """Recovery and NC1 by layer, in order of depth."""
+    figure = Figure(figsize=(4.8 * len(panels), 4.4), layout="constrained")
+    for axes, panel in zip(
+        figure.subplots(1, len(panels), squeeze=False).flat, panels, strict=True
+    ):
+        axes.set_xticks(
+            range(len(panel.places)),
+            [plain_for_paper(place) for place in panel.places],
+            rotation=30,
+            ha="right",
+            fontsize=8,
+        )
+        for curve in panel.curves:
+            axes.plot(
+                [panel.places.index(place) for place in curve.places],
+                curve.values,
+                marker=".",
+                label=curve.label if curve.epoch == panel.epochs[-1] else None,
+                color=curve.colour,
+                linestyle=curve.style,
+                alpha=curve.opacity,
+            )
+        axes.set(title=panel.title, yscale=panel.scale)
+        if panel.scale == "linear":
+            axes.set_ylim(0, 1.02)
+        axes.grid(alpha=0.25)
+        axes.legend(fontsize=7)
+    *earlier, last = panels[0].epochs
+    others = f"; lighter: {', '.join(map(str, earlier))}" if earlier else ""
+    figure.suptitle(f"By layer, from the input to the features, at epoch {last}{others}")
     return figure
 
 

@@ -10,7 +10,7 @@ Each measured epoch is a line of `history.jsonl` and a point in W&B, under these
 - `collapse/…` measures the training features by their coarse labels.
 - `collapse_test/…` measures the test features by their coarse labels.
 - `collapse_fine/…` measures the training features by their fine labels.
-- `collapse_layers/PATH/nc1` measures another layer.
+- `collapse_layers/PATH/…` and `recovery_layers/PATH/…` measure the layer at PATH.
 
 The docstrings of `neural_collapse` and `score_recovery` have definitions and sources.
 [Conventions](conventions.md) compares them with other code.

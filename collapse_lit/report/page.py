@@ -77,6 +77,7 @@ def _charts(
         "fine_names": fine_names,
         "recovery": None,
         "collapse": list(charts.collapse_charts(history)),
+        "depth": list(charts.depth_charts(history)),
         "distances": None,
         "residuals": None,
     }

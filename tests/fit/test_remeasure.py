@@ -68,9 +68,12 @@ def test_a_history_without_checkpoints_is_not_trained_over(
 
 def test_other_options_of_recovery_leave_the_collapse_alone(trained: RunDirectory, tmp_path: Path):
     out = RunDirectory(tmp_path / "three")
-    assert main(["remeasure", str(trained.path), "--out", str(out.path), "--recovery.k=3"]) == 0
+    options = ["--recovery.k=3", "--recovery.layers=[backbone.linear]"]
+    assert main(["remeasure", str(trained.path), "--out", str(out.path), *options]) == 0
     before, after = trained.read_history()[-1], out.read_history()[-1]
     assert after["recovery/separation"] != before["recovery/separation"]
+    at_layer = after["recovery_layers/backbone.linear/separation"]  # before the ReLU
+    assert at_layer not in (None, after["recovery/separation"])
     collapse = {key for key in before if key.startswith("collapse")}
     assert {key: after[key] for key in collapse} == {key: before[key] for key in collapse}
 

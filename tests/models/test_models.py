@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from collapse_lit.errors import UserError
+from collapse_lit.features import extract_features
 from collapse_lit.models import CoarseClassifier, make_backbone
 from collapse_lit.models.fast_cnn import FastCNN, whitening_filters
 from collapse_lit.models.schedule import schedule
@@ -15,6 +16,8 @@ from collapse_lit.models.schedule import schedule
     ("name", "shape", "width"),
     [
         ("small_cnn", (1, 8, 8), 128),
+        ("small_vit", (1, 8, 8), 192),
+        ("small_vit", (3, 32, 32), 192),
         ("mlp", (16,), 256),
         ("pixels", (3, 8, 8), 192),
         ("resnet18", (3, 32, 32), 512),
@@ -44,6 +47,29 @@ def test_a_resnet_takes_a_width_and_64_is_torchvisions(name: str, expansion: int
     assert shapes == others
 
 
+def test_the_feature_of_the_transformer_is_its_class_token() -> None:
+    backbone, width = make_backbone("small_vit", (1, 8, 8), width=24, depth=2, patch=2)
+    assert width == 24
+    assert len(backbone.encoder.layers) == 2
+    tokens: list[torch.Tensor] = []
+    backbone.encoder.register_forward_hook(lambda *call: tokens.append(call[-1]))
+    features = backbone.eval()(torch.randn(3, 1, 8, 8))
+    assert tokens[0].shape == (3, 1 + 16, 24)
+    assert torch.equal(features, tokens[0][:, 0])
+
+
+def test_a_block_of_the_transformer_is_read_as_the_mean_over_its_tokens() -> None:
+    backbone, _ = make_backbone("small_vit", (1, 8, 8), width=24, depth=2)
+    network = nn.Sequential(backbone, nn.Linear(24, 2))
+    images, block = torch.randn(3, 1, 8, 8), "0.encoder.layers.encoder_layer_0"
+    tokens: list[torch.Tensor] = []
+    network.get_submodule(block).register_forward_hook(lambda *call: tokens.append(call[-1]))
+    read = extract_features(network, [(images, torch.tensor([0, 1, 0]))], "1", also=[block])
+    assert tokens[0].shape == (3, 1 + 4, 24)
+    torch.testing.assert_close(read.layers[block], tokens[0].mean(dim=1))
+    torch.testing.assert_close(read.features, backbone(images))
+
+
 def test_other_torchvision_models_take_grey_images() -> None:
     backbone, width = make_backbone("mobilenet_v3_small", (1, 32, 32))
     assert backbone.eval()(torch.zeros(2, 1, 32, 32)).shape == (2, width)
@@ -55,6 +81,10 @@ def test_other_torchvision_models_take_grey_images() -> None:
         ("resnet19", (3, 32, 32), {}, "resnet18"),
         ("small_cnn", (3, 32, 32), {"wide": 3}, "wide"),
         ("small_cnn", (16,), {}, "images"),
+        ("small_vit", (16,), {}, "images"),
+        ("small_vit", (3, 32, 28), {}, "square images"),
+        ("small_vit", (3, 30, 30), {}, "a multiple of patch=4"),
+        ("small_vit", (3, 32, 32), {"width": 100}, "a multiple of heads=3, not 100"),
         ("vgg11", (3, 32, 32), {"width": 16}, "only ResNets"),
         ("nowhere.Net", (3, 8, 8), {}, "nowhere"),
         ("torch.nn.Sigmund", (3, 8, 8), {}, "Sigmund"),

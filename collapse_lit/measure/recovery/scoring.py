@@ -103,10 +103,7 @@ def score_recovery(
     }
     if test is None:
         return scores, matching.acc_of_coarse
-    views = train.features if views is None else views
-    num_views = len(views) // max(len(train.features), 1)
-    white = whiten(views, train.coarse.repeat(num_views), len(found.k), group)
-    probing = _Probing(white, num_views, test, group)
+    probing = Probing.of(train, test, len(found.k), views, group)
     answer, right = probing.answers(found.ids, matching.cluster_to_fine)
     inside = found.cluster_to_coarse.to(answer.device)[answer] == test.coarse
     scores["clp_test"] = mean_over_ranks(right, group)
@@ -161,7 +158,7 @@ def _plain_kmeans(
 
 
 @dataclass(frozen=True)
-class _Probing:
+class Probing:
     """The training and test data of all probes.
 
     Attributes:
@@ -175,6 +172,20 @@ class _Probing:
     num_views: int
     test: LabelledFeatures
     group: Group
+
+    @staticmethod
+    def of(
+        train: LabelledFeatures,
+        test: LabelledFeatures,
+        num_coarse: int,
+        views: Tensor | None,
+        group: Group,
+    ) -> "Probing":
+        """The data of both splits; arguments as for :func:`score_recovery`."""
+        views = train.features if views is None else views
+        num_views = len(views) // max(len(train.features), 1)
+        white = whiten(views, train.coarse.repeat(num_views), num_coarse, group)
+        return Probing(white, num_views, test, group)
 
     def answers(self, targets: Tensor, to_fine: Tensor) -> tuple[Tensor, Tensor]:
         """Train a probe on targets (n_local,) in 0..K-1 and predict the test samples.
