@@ -1,8 +1,10 @@
 """Exact nearest neighbours by Faiss, on the CPU or on this process's own GPU."""
 
+import hashlib
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 from threading import RLock
 from types import ModuleType
@@ -16,12 +18,38 @@ GPU_WORTH = 10**9  # multiplications of a search; with fewer the CPU is done soo
 GPU_SCRATCH = 256 * 2**20  # bytes of device memory for Faiss's intermediate results
 
 _TURN = RLock()  # Faiss's GPU resources serve one thread at a time
+_REMEMBERED: ContextVar[dict[bytes, NDArray[np.int64]] | None] = ContextVar("_REMEMBERED")
+
+
+@contextmanager
+def remembered_neighbours() -> Iterator[None]:
+    """Inside, the neighbours of equal points are searched once.
+
+    A class is clustered into several numbers of clusters, each from the same graph.
+    """
+    token = _REMEMBERED.set({})
+    try:
+        yield
+    finally:
+        _REMEMBERED.reset(token)
 
 
 def nearest_neighbours(
     points: NDArray[np.float32], count: int, device: torch.device | None = None
 ) -> NDArray[np.int64]:
     """(n, count) the nearest of all points (n, r) to each, itself left out, by Faiss."""
+    remembered = _REMEMBERED.get(None)
+    if remembered is None:
+        return _searched(points, count, device)
+    key = hashlib.blake2b(points.tobytes(), key=repr((points.shape, count)).encode()).digest()
+    if key not in remembered:
+        remembered[key] = _searched(points, count, device)
+    return remembered[key]
+
+
+def _searched(
+    points: NDArray[np.float32], count: int, device: torch.device | None
+) -> NDArray[np.int64]:
     with FlatIndex(points.shape[1], points.size * len(points), device).alone() as index:
         index.add(points)
         _, ids = index.search(points, count + 1)

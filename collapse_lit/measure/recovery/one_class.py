@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from collapse_lit.measure.clustering import FloatArray, IdArray, whitened
+from collapse_lit.measure.neighbours import remembered_neighbours
 from collapse_lit.measure.recovery.candidate import Candidate, aligned, alike
 from collapse_lit.measure.recovery.choice import Chooser
 from collapse_lit.measure.recovery.clusters import ClassClusters
@@ -87,7 +88,8 @@ def _cluster(
     chooser = Chooser(
         {space: _varying(points) for space, points in samples.points.items()}, seed, device
     )
-    choice = chooser.given(k) if k is not None else chooser.estimated()
+    with remembered_neighbours():
+        choice = chooser.given(k) if k is not None else chooser.estimated()
     best, halves = choice.candidate, choice.halves
     if best.k == 1 or not best.points.any():
         return _undivided(samples, best)
