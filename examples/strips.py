@@ -4,7 +4,8 @@
     python examples/strips.py predictions.csv strips.png --only A B D --most 20
 
 A strip holds members drawn at random with a fixed seed, never the best ones. The class of an image
-is that of clusters.csv, or the name of its folder. Classes of a single cluster are drawn when they are named by --only.
+is that of clusters.csv, or the name of its folder. Classes of a single cluster are drawn when they
+are named by --only.
 """
 
 import argparse
