@@ -31,6 +31,7 @@ from collapse_lit.measure.recovery.spaces import (
 )
 
 
+@torch.no_grad()
 @full_float32()
 def recover(
     features: Tensor,

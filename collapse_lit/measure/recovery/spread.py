@@ -8,6 +8,7 @@ from collapse_lit.measure.recovery.kinds import ClassResiduals
 from collapse_lit.measure.recovery.spaces import counts_and_means
 
 
+@torch.no_grad()
 def relative_spread(
     features: Tensor, coarse: Tensor, num_coarse: int, group: Group = None
 ) -> Tensor:
