@@ -194,6 +194,7 @@ def _cluster(
         "samples": size,
         "share": size / len(sub),
         "valley_p": sub.valleys[j],
+        "parent": sub.parents[j],
         "confidence": float(sub.confidence[mine].mean()) if size else None,
         "margin": float(sub.margin[mine].mean()) if size else None,
         "silhouette": silhouette,

@@ -26,6 +26,7 @@ def class_of(coarse: int, index: torch.Tensor) -> SubClasses:
         stability=1.0,
         silhouette=0.0,
         valleys=(1.0,),
+        parents=(0,),
         asked=None,
     )
 
