@@ -134,11 +134,11 @@ def find_failures(samples: Samples, found: Discovery) -> Failures | None:
             )
         )
     scores.sort(key=lambda score: (score.accuracy, -(score.loss or 0), score.cluster))
-    of_class, hits = (
+    of_class, right_of_class = (
         torch.bincount(samples.coarse[rows], minlength=len(samples.coarse_names))
         for rows in (known, right)
     )
-    recalls = (hits / of_class)[of_class > 0]
+    recalls = (right_of_class / of_class)[of_class > 0]
     return Failures(
         samples=int(known.sum()),
         right=int(right.sum()),

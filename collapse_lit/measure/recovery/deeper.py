@@ -80,11 +80,13 @@ def _joined(
     samples: ClassPoints, found: ClassClusters, finer: Sequence[_Finer], seed: int
 ) -> ClassClusters:
     """All clusters side by side, with the probabilities of both divisions multiplied."""
-    ids = torch.zeros_like(found.ids)
+    unordered = torch.zeros_like(found.ids)
     confidence, second = found.confidence.clone(), found.confidence - found.margin
-    valleys, parents, stability = [], [], found.stability
+    valleys: list[float] = []
+    parents: list[int] = []
+    stability = found.stability
     for part in finer:
-        ids[part.rows] = len(parents) + part.ids()
+        unordered[part.rows] = len(parents) + part.ids()
         parents += [part.cluster] * part.k
         valleys += [found.valleys[part.cluster]] * part.k
         if part.inside is None or not part.divides:
@@ -95,7 +97,7 @@ def _joined(
         second[part.rows] = torch.maximum(second[part.rows], sibling)
         valleys[-part.k :] = [max(valleys[-1], p) for p in part.inside.valleys]
         stability = min(stability, part.inside.stability)
-    order, ids = _by_first_sample(ids.numpy())
+    order, ids = _by_first_sample(unordered.numpy())
     k = len(order)
     points = _points_of(samples, found)
     plane = discriminant_plane(points, ids, k)
