@@ -1,9 +1,9 @@
 """Recovery of planted Gaussians: clusters of different sizes, and their number.
 
-Prints three Markdown tables with four draws per cell. The first counts draws with the right
-clusters (macro accuracy of at least .99). The second counts how many of 24 draws (k = 1 … 6) get
-the planted number from ``k="auto"``. The third counts draws in which ``k="auto"`` finds three
-kinds, two of which lie near each other and hide behind the third.
+Prints three Markdown tables, the first two with four draws per cell. The first counts draws with
+the right clusters (macro accuracy of at least .99). The second counts how many of 24 draws (k = 1
+… 6) get the planted number from ``k="auto"``. The third counts draws of 12 in which ``k="auto"``
+finds three kinds, two of which lie near each other and hide behind the third.
 """
 
 import numpy as np
@@ -13,7 +13,7 @@ from torch import Tensor
 from collapse_lit.measure import match_clusters, recover
 
 DRAWS = 4
-FAR = 30  # standard deviations
+FAR, HIDDEN_DRAWS = 30, 12  # standard deviations; draws per cell of the third table
 SIZES = ((950, 50), (970, 30), (1000, 500, 100, 50), (2000, 1000, 400, 200, 100))
 
 
@@ -59,10 +59,11 @@ def hidden_right(each: int, near: float, seed: int) -> bool:
 
 def hidden() -> None:
     """Print the third table."""
-    print(f"\nThree kinds found, one of them {FAR} away, of {DRAWS} draws:\n")
+    print(f"\nThree kinds found, one of them {FAR} away, of {HIDDEN_DRAWS} draws:\n")
     print("| samples of each kind | 4 standard deviations apart | 5 | 6 |\n|---|---|---|---|")
     for each in (300, 600, 1000):
-        hits = [sum(hidden_right(each, near, s) for s in range(DRAWS)) for near in (4, 5, 6)]
+        draws = range(HIDDEN_DRAWS)
+        hits = [sum(hidden_right(each, near, s) for s in draws) for near in (4, 5, 6)]
         print(f"| {each} | {' | '.join(map(str, hits))} |", flush=True)
 
 
