@@ -1,7 +1,8 @@
 """When clusters are believed: false alarms on single shapes, power, calibration, real classes.
 
 Prints Markdown tables. For draws of a single shape, they count how often ``k="auto"`` finds more
-than one cluster, and how often two requested clusters are called distinct. For two planted
+than one cluster, and how often two requested clusters are called distinct. For two draws of a
+shape, far apart, they count how often it finds more than two. For two planted
 clusters, they count the same and show the calibration of confidence. With ``--features FILE`` (an
 .npz of ``train_features`` and ``train_fine``), they show the verdicts on single real classes and on
 pairs, and the accuracy of other methods. With ``--runs RUN``, they show the verdicts on each fine
@@ -116,6 +117,17 @@ PLANTED = {  # distance of two Gaussians in standard deviations, and the share o
 
 
 PLANTED_SIZES = (600, 1000, 5000)
+APART = 12  # standard deviations between two draws of a shape
+TWINS = (
+    *(
+        "Gaussian, d = 32",
+        "Gaussian, d = 128",
+        "uniform cube",
+        "t, 3 degrees of freedom",
+        "Laplace",
+    ),
+    *("exponential", "log-normal", "half circle, radius 6", "ReLU(Wz − 1), z 8-d", "sphere"),
+)
 
 
 def shapes(draws: int) -> None:
@@ -130,6 +142,21 @@ def shapes(draws: int) -> None:
             several += recover(x, coarse, "auto", seed=seed).k[0] > 1
             distinct += recover(x, coarse, 2, seed=seed).classes[0].distinct
         print(f"| {name} | {several} | {distinct} |", flush=True)
+
+
+def twins(draws: int) -> None:
+    """How often two draws of one shape, far apart, are seen as more than two clusters."""
+    print(f"| two of one shape, n = {N} each | auto: two, of {draws} | more |")
+    print("|---|---:|---:|")
+    for name in TWINS:
+        numbers = []
+        for seed in range(draws):
+            first, second = (SHAPES[name](np.random.default_rng([seed, i])) for i in (0, 1))
+            second[:, 0] += APART * np.concatenate([first, second])[:, 0].std()
+            x = torch.from_numpy(np.concatenate([first, second])).float()
+            coarse = torch.zeros(len(x), dtype=torch.int64)
+            numbers += recover(x, coarse, "auto", seed=seed).k
+        print(f"| {name} | {numbers.count(2)} | {sum(k > 2 for k in numbers)} |", flush=True)
 
 
 def planted(draws: int) -> None:
@@ -292,11 +319,13 @@ def main() -> None:
     parser.add_argument(
         "--members", type=Path, help="table of the images of single classes called more than one"
     )
-    parser.add_argument("--only", choices=("shapes", "planted", "real"))
+    parser.add_argument("--only", choices=("shapes", "twins", "planted", "real"))
     options = parser.parse_args()
     torch.set_num_threads(1)
     if options.only in (None, "shapes"):
         shapes(options.draws)
+    if options.only in (None, "twins"):
+        twins(options.draws)
     if options.only in (None, "planted"):
         planted(options.draws)
     for path in options.features:

@@ -4,7 +4,8 @@
     python examples/strips.py predictions.csv strips.png --only A B D --most 20
 
 A strip holds members drawn at random with a fixed seed, never the best ones. The class of an image
-is the name of its folder. Classes of a single cluster are drawn when they are named by --only.
+is that of clusters.csv, or the name of its folder. Classes of a single cluster are drawn when they
+are named by --only.
 """
 
 import argparse
@@ -15,7 +16,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-SIDE, GAP, MARGIN = 28, 2, 60  # pixels
+SIDE, GAP, MARGIN = 28, 2, 74  # pixels
 HEIGHT = SIDE + 2 * GAP
 INK, LINE, GROUND = (30, 40, 50), (200, 206, 214), (255, 255, 255)
 
@@ -30,7 +31,8 @@ def read_strips(table: Path, names: Path | None) -> dict[str, dict[str, list[str
     with table.open(newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
             group = row["name"] if "name" in row else named.get(row["cluster"], row["cluster"])
-            strips[Path(row["path"]).parent.name][group].append(row["path"])
+            of = row.get("coarse") or Path(row["path"]).parent.name
+            strips[of][group].append(row["path"])
     return strips
 
 
@@ -50,7 +52,7 @@ def draw(strips: dict[str, dict[str, list[str]]], most: int, columns: int) -> Im
         y = 4
         for groups in block:
             for _, group, paths in groups:
-                pen.text((x + 4, y + 1), group[:9], INK, font)
+                pen.text((x + 4, y + 1), group[:10], INK, font)
                 pen.text((x + 4, y + 16), f"{len(paths)}", (110, 120, 130), font)
                 chosen = random.Random(0).sample(sorted(paths), min(most, len(paths)))
                 for place, path in enumerate(chosen):

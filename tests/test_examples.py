@@ -41,9 +41,8 @@ def test_even_and_odd_photos_come_with_a_network_that_was_taught_just_that(tmp_p
 
 def test_strips_show_members_of_each_cluster(tmp_path, monkeypatch) -> None:
     for name, colour in (("a", "red"), ("b", "blue")):
-        (tmp_path / "letter").mkdir(exist_ok=True)
-        Image.new("RGB", (28, 28), colour).save(tmp_path / "letter" / f"{name}.png")
-    rows = [f"{tmp_path}/letter/{name}.png,letter,{i}" for i, name in enumerate("ab")]
+        Image.new("RGB", (28, 28), colour).save(tmp_path / f"{name}.png")
+    rows = [f"{tmp_path}/{name}.png,letter,{i}" for i, name in enumerate("ab")]
     (tmp_path / "clusters.csv").write_text("\n".join(["path,coarse,cluster", *rows]) + "\n")
     arguments = ["strips.py", str(tmp_path / "clusters.csv"), str(tmp_path / "out.png")]
     monkeypatch.setattr("sys.argv", arguments)
@@ -51,3 +50,15 @@ def test_strips_show_members_of_each_cluster(tmp_path, monkeypatch) -> None:
     with Image.open(tmp_path / "out.png") as sheet:
         colours = [c for _, c in sheet.convert("RGB").getcolors(99999)]
     assert {(255, 0, 0), (0, 0, 255)} <= set(colours)
+
+
+def test_names_are_compared_with_folders_worst_first(tmp_path, monkeypatch, capsys) -> None:
+    rows = ["d/cat/1.png,cat", "d/cat/2.png,dog", "d/dog/1.png,dog", "d/dog/2.png,dog"]
+    (tmp_path / "p.csv").write_text("\n".join(["path,name", *rows]) + "\n")
+    monkeypatch.setattr("sys.argv", ["by_folder.py", str(tmp_path / "p.csv")])
+    load("by_folder").main()
+    assert [line.split() for line in capsys.readouterr().out.splitlines()] == [
+        ["cat", "2", "50.0%", "dog", "1"],
+        ["dog", "2", "100.0%"],
+        ["all", "4", "75.0%"],
+    ]

@@ -149,7 +149,7 @@ def discover(
 
     Args:
         samples: features and classes.
-        k: clusters in every class, or ``"auto"`` to estimate each (1 to 8), or ``{class: number}``
+        k: clusters in every class, or ``"auto"`` to estimate each, or ``{class: number}``
             for some classes by name; the other classes are estimated.
         seed: seed of all random starts and halves.
         space: a space and clusterer for all classes, such as ``"white32/gmm"``; None or ``"auto"``

@@ -12,6 +12,7 @@ from collapse_lit.discover.samples import Samples
 
 LEVEL = 0.95  # joint confidence level of all intervals of differences
 NOTABLE = 0.05  # drop in accuracy below the rest of the class that causes a warning
+LEARNT = 0.25  # of the way from guessing to no mistakes; below, labels count as hardly learnt
 MOST_CONFUSIONS = 3
 
 Interval = tuple[float, float]
@@ -73,11 +74,30 @@ class Failures:
         samples: number of samples with a known prediction.
         right: number of samples that are classified correctly.
         clusters: clusters with such samples, worst first.
+        recall: accuracy inside a class, averaged over the classes with such samples.
+        classes: number of these classes.
     """
 
     samples: int
     right: int
     clusters: tuple[ClusterFailures, ...]
+    recall: float
+    classes: int
+
+    @property
+    def hardly_learnt(self) -> str:
+        """A warning if the classifier is little better than guessing, else an empty string.
+
+        Whatever its answer, a guess is right in one class of C on average: recall is 1 / C.
+        """
+        guess = 1 / self.classes
+        if self.classes == 1 or self.recall - guess >= LEARNT * (1 - guess):
+            return ""
+        return (
+            f"the classifier has hardly learnt its labels: its mean accuracy over the classes is "
+            f"{100 * self.recall:.1f} %, that of a guess {100 * guess:.1f} %; its features say "
+            "little about sub-classes"
+        )
 
 
 def find_failures(samples: Samples, found: Discovery) -> Failures | None:
@@ -114,7 +134,18 @@ def find_failures(samples: Samples, found: Discovery) -> Failures | None:
             )
         )
     scores.sort(key=lambda score: (score.accuracy, -(score.loss or 0), score.cluster))
-    return Failures(int(known.sum()), int(right.sum()), tuple(scores))
+    of_class, right_of_class = (
+        torch.bincount(samples.coarse[rows], minlength=len(samples.coarse_names))
+        for rows in (known, right)
+    )
+    recalls = (right_of_class / of_class)[of_class > 0]
+    return Failures(
+        samples=int(known.sum()),
+        right=int(right.sum()),
+        clusters=tuple(scores),
+        recall=float(recalls.mean()),
+        classes=len(recalls),
+    )
 
 
 def wilson(right: int, n: int, level: float = LEVEL) -> Interval:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from collapse_lit.discover.discovery import Discovery, SubClasses
 from collapse_lit.discover.samples import Samples
+from collapse_lit.measure.clustering import FloatArray, IdArray
 from collapse_lit.measure.recovery.spaces import coordinates
 
 ALL_NAMES = 20000  # largest number of names on a page: 2 MB
@@ -45,8 +46,8 @@ class Members:
     Attributes:
         typical: nearest to the cluster's mean in the chosen space, before t-SNE or UMAP; the first
             is the medoid.
-        certain: highest confidence.
-        uncertain: lowest margin over the second-best cluster.
+        certain: highest margin over the second-best cluster.
+        uncertain: lowest margin. No sample is in both; both are empty if all margins are equal.
     """
 
     typical: list[int]
@@ -138,12 +139,21 @@ def _of_class(samples: Samples, classes: SubClasses, most: int) -> list[Members]
 
 def _of_cluster(classes: SubClasses, points: Tensor, mine: Tensor, most: int) -> Members:
     rows, inside = classes.index[mine].numpy(), points[mine]
+    distance = (inside - inside.mean(dim=0)).square().sum(dim=1).numpy()
+    certain, uncertain = extremes(classes.confidence[mine].numpy(), classes.margin[mine].numpy())
+    typical = np.argsort(distance, kind="stable")
+    return Members(*(rows[some[:most]].tolist() for some in (typical, certain, uncertain)))
 
-    def first(key: Tensor) -> list[int]:
-        return rows[np.argsort(key.numpy(), kind="stable")[:most]].tolist()
 
-    return Members(
-        typical=first((inside - inside.mean(dim=0)).square().sum(dim=1)),
-        certain=first(-classes.confidence[mine]),
-        uncertain=first(classes.margin[mine]),
-    )
+def extremes(confidence: FloatArray, margin: FloatArray) -> tuple[IdArray, IdArray]:
+    """Positions of the more certain half of n samples, and of the others; the extremes come first.
+
+    Args:
+        confidence: (n,) orders samples of equal margin.
+        margin: (n,). If all margins are equal, nothing is more certain, and both are empty.
+    """
+    if len(np.unique(margin)) < 2:
+        return np.arange(0), np.arange(0)
+    rising = np.lexsort((confidence, margin))
+    half = len(rising) // 2
+    return rising[half:][::-1], rising[:half]

@@ -36,8 +36,8 @@ def discover_parser() -> Parser:
     what.add_argument(
         "--k",
         default="auto",
-        help="clusters in each class: auto (estimated, 1 to 8; 1 means no sub-structure), a number "
-        "for all, or '{cat: 3, dog: 2}' for some by name and auto for the rest (default: auto)",
+        help="clusters in each class: auto (estimated; 1 means no sub-structure), a number for "
+        "all, or '{cat: 3, dog: 2}' for some by name and auto for the rest (default: auto)",
     )
     what.add_argument(
         "--space",

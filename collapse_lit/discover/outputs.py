@@ -118,12 +118,17 @@ def names_table(summary: Mapping[str, Any], names: Mapping[str, str]) -> bytes:
 
 
 def _failing(samples: Samples, found: Discovery, failures: Failures | None) -> list[str]:
-    """A sentence for each cluster with notably lower accuracy, worst first."""
-    return [
+    """Whether the classifier has hardly learnt its labels, and a sentence for each cluster with
+    notably lower accuracy, worst first.
+    """
+    if failures is None:
+        return []
+    worse = [
         f"{samples.coarse_names[int(found.cluster_to_coarse[score.cluster])]}: {score.sentence}"
-        for score in (failures.clusters if failures is not None else ())
+        for score in failures.clusters
         if score.worse
     ]
+    return [failures.hardly_learnt, *worse] if failures.hardly_learnt else worse
 
 
 def _failures(samples: Samples, found: Discovery, failures: Failures) -> dict[str, Any]:
@@ -189,6 +194,7 @@ def _cluster(
         "samples": size,
         "share": size / len(sub),
         "valley_p": sub.valleys[j],
+        "parent": sub.parents[j],
         "confidence": float(sub.confidence[mine].mean()) if size else None,
         "margin": float(sub.margin[mine].mean()) if size else None,
         "silhouette": silhouette,

@@ -1,8 +1,10 @@
 """Exact nearest neighbours: by PyTorch on this process's own GPU, by Faiss on the CPU."""
 
+import hashlib
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 from threading import RLock
 from types import ModuleType
@@ -19,6 +21,20 @@ GPU_WORTH = 10**9  # multiplications of a search; with fewer the CPU is done soo
 GPU_SCRATCH = 256 * 2**20  # bytes of device memory for intermediate results
 
 _TURN = RLock()  # searches on a GPU: Faiss's resources serve one thread at a time
+_REMEMBERED: ContextVar[dict[bytes, NDArray[np.int64]] | None] = ContextVar("_REMEMBERED")
+
+
+@contextmanager
+def remembered_neighbours() -> Iterator[None]:
+    """Inside, the neighbours of equal points are searched once.
+
+    A class is clustered into several numbers of clusters, each from the same graph.
+    """
+    token = _REMEMBERED.set({})
+    try:
+        yield
+    finally:
+        _REMEMBERED.reset(token)
 
 
 def nearest_neighbours(
@@ -37,6 +53,18 @@ def nearest_neighbours(
     Raises:
         ImportError: Faiss is needed and not installed; the message names the extras.
     """
+    remembered = _REMEMBERED.get(None)
+    if remembered is None:
+        return _searched(points, count, device)
+    key = hashlib.blake2b(points.tobytes(), key=repr((points.shape, count)).encode()).digest()
+    if key not in remembered:
+        remembered[key] = _searched(points, count, device)
+    return remembered[key]
+
+
+def _searched(
+    points: NDArray[np.float32], count: int, device: torch.device | None
+) -> NDArray[np.int64]:
     work = points.size * len(points)
     if device is not None and worth_a_gpu(device, work):
         with _TURN:

@@ -195,6 +195,29 @@ def test_printing_draws_every_chart(pages, browser) -> None:
     browser.until("[...document.querySelectorAll('.plot')].every((plot) => plot._fullLayout)")
 
 
+@pytest.mark.parametrize("width", [375, 1280])
+@pytest.mark.parametrize("kind", ["run", "discovery"])
+def test_printing_cuts_no_chart(pages, browser, kind: str, width: int) -> None:
+    """A4 has 718 pixels between its margins; a window that is printed gets no resize event."""
+    browser.open(pages[kind], width)
+    widths = "return [...document.querySelectorAll('.plot')].map((plot) => plot._fullLayout.width)"
+    space = (
+        "return [...document.querySelectorAll('.chart')].map(c => c.getBoundingClientRect().width)"
+    )
+    before = browser.run(widths)
+    try:
+        browser.run("dispatchEvent(new Event('beforeprint'))")
+        browser.command("Emulation.setEmulatedMedia", media="print")
+        browser.run("document.body.style.width = '718px'")
+        for drawn, there in zip(browser.run(widths), browser.run(space), strict=True):
+            assert 0.85 * there < drawn <= there
+    finally:
+        browser.run("document.body.style.width = ''")
+        browser.command("Emulation.setEmulatedMedia", media="")
+        browser.run("dispatchEvent(new Event('afterprint'))")
+    assert browser.run(widths) == pytest.approx(before)
+
+
 def test_a_cell_of_the_grid_leads_to_its_own_page(pages, browser) -> None:
     browser.open(pages["grid"])
     assert "<b>&amp;</b>" in browser.run("return document.querySelector('.plot').textContent")

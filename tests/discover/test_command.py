@@ -126,6 +126,22 @@ def test_the_gallery_shows_members_of_each_cluster(planted) -> None:
     assert said == ["cluster 1", "confidence 1.00", "siamese.jpg"]
 
 
+def test_clusters_found_inside_one_cluster_are_named_beside_one_another(planted) -> None:
+    kind = np.arange(900) % 3
+    planted.features = np.random.default_rng(0).normal(size=(900, 6)).astype(np.float32)
+    planted.features[:, 0] += 4 * (kind == 1)
+    planted.features[:, 1] += 30 * (kind == 2)  # an easy split, which hides the other
+    planted.labels = ["cat"] * 900
+    planted.write()
+    out = planted.folder / "found"
+    assert discover(*planted.files, "--out", str(out)) == 0
+    cat = json.loads((out / "clusters.json").read_text())["classes"][0]
+    assert [cluster["parent"] for cluster in cat["clusters"]] == [0, 0, 1]
+    page = (out / "report.html").read_text()
+    assert page.count("they were found by dividing one distinct cluster again") == 2
+    assert "Beside cluster 1:" in page.split('id="cluster-0"')[1].split('id="cluster-1"')[0]
+
+
 def test_points_without_pictures_have_their_number(planted) -> None:
     out = planted.folder / "found"
     assert discover(*planted.files, "--out", str(out)) == 0

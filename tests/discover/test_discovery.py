@@ -90,6 +90,7 @@ def classes_of(ids: list[int], valley: float = 0.001, **scores: float) -> SubCla
         space=Space.parse("white2/gmm"),
         k=max(ids) + 1,
         valleys=(valley,) * (max(ids) + 1),
+        parents=tuple(range(max(ids) + 1)),
         asked=None,
         **scores,
     )

@@ -59,6 +59,24 @@ def test_few_mistakes_are_chance(planted) -> None:
     assert not any(entry["worse"] for entry in summary_of(out)["failures"]["clusters"])
 
 
+@pytest.mark.parametrize(
+    ("answer", "warned"),
+    [
+        (lambda i, label: "cat", True),  # right on 300 of 450, but by guessing
+        (lambda i, label: "dog" if i % 2 else "cat", True),
+        (lambda i, label: "cat" if i % 5 < 2 else label, False),  # knows three of five dogs
+        (lambda i, label: label, False),
+    ],
+)
+def test_a_classifier_that_only_guesses_is_told(planted, capsys, answer, warned: bool) -> None:
+    planted.write(predicted=[answer(i, label) for i, label in enumerate(planted.labels)])
+    out = planted.folder / "found"
+    assert main(["discover", *planted.files, "--k", "1", "--out", str(out)]) == 0
+    said = "the classifier has hardly learnt its labels: its mean accuracy over the classes is 50.0"
+    assert (said in capsys.readouterr().out) == warned
+    assert (said in (out / "report.html").read_text()) == warned
+
+
 def test_warnings_by_chance_are_rare() -> None:
     """A classifier that is right on 80 % whatever the cluster: 100 draws of ten small clusters."""
     generator = np.random.default_rng(0)

@@ -1,8 +1,11 @@
+import numpy as np
+import pytest
 import torch
 from PIL import Image
 
 from collapse_lit.cli import main
 from collapse_lit.discover import Discovery, SubClasses
+from collapse_lit.discover.gallery import extremes
 from collapse_lit.discover.page import FEWEST, POINTS, points_shown
 from collapse_lit.measure import Recovery, Space
 
@@ -23,6 +26,7 @@ def class_of(coarse: int, index: torch.Tensor) -> SubClasses:
         stability=1.0,
         silhouette=0.0,
         valleys=(1.0,),
+        parents=(0,),
         asked=None,
     )
 
@@ -46,6 +50,21 @@ def test_points_are_shared_among_classes_but_a_small_one_is_seen() -> None:
 
 def test_many_classes_do_not_make_a_page_that_cannot_be_opened() -> None:
     assert sum(numbers(found_in(*[1000] * 400))) == POINTS
+
+
+@pytest.mark.parametrize(
+    ("margin", "certain", "uncertain"),
+    [
+        ([1.0, 0.5, 1.0, 0.2], [2, 0], [3, 1]),
+        ([1.0, 1.0, 0.9], [1, 0], [2]),  # ties: no sample is at both ends
+        ([1.0, 1.0, 1.0], [], []),
+        ([1.0], [], []),
+        ([], [], []),
+    ],
+)
+def test_no_sample_is_both_most_and_least_certain(margin, certain, uncertain) -> None:
+    most, least = extremes(np.ones(len(margin), np.float32), np.array(margin, np.float32))
+    assert (most.tolist(), least.tolist()) == (certain, uncertain)
 
 
 def test_names_may_be_typed_in_the_page(planted) -> None:

@@ -10,12 +10,13 @@ from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score
 from sklearn.mixture import GaussianMixture
 
+from collapse_lit.measure import neighbours
 from collapse_lit.measure.clustering import (
     Lloyd,
     kmeans,
     separation,
 )
-from collapse_lit.measure.neighbours import nearest_neighbours
+from collapse_lit.measure.neighbours import nearest_neighbours, remembered_neighbours
 from collapse_lit.measure.recovery import candidate
 from collapse_lit.measure.recovery import graph_cut as graph
 from collapse_lit.measure.recovery.graph_cut import Found, Start, graph_coordinates, search
@@ -99,6 +100,25 @@ def test_coordinates_in_the_graph_are_those_of_the_dense_random_walk():
 def test_neighbours_are_the_nearest_others():
     points = np.array([[0.0], [1.0], [3.0], [7.0]], dtype=np.float32)
     assert nearest_neighbours(points, 2).tolist() == [[1, 2], [0, 2], [1, 0], [2, 1]]
+
+
+def test_equal_points_are_searched_once_for_one_class(monkeypatch) -> None:
+    searches = []
+
+    def searched(points: np.ndarray, count: int, device: None) -> np.ndarray:
+        searches.append(count)
+        return np.full((len(points), count), len(searches))
+
+    monkeypatch.setattr(neighbours, "_searched", searched)
+    points = np.arange(8, dtype=np.float32).reshape(4, 2)
+    with remembered_neighbours():
+        first = nearest_neighbours(points, 2)
+        assert (nearest_neighbours(points.copy(), 2) == first).all()
+        nearest_neighbours(points, 3)
+        nearest_neighbours(points + 1, 2)
+    assert searches == [2, 3, 2]
+    nearest_neighbours(points, 2)  # of another class
+    assert len(searches) == 4
 
 
 @pytest.mark.parametrize("n", [2, 3, 5, 7])

@@ -8,6 +8,7 @@ from collapse_lit.measure.collapse.statistics import class_means, within_class
 from collapse_lit.measure.distributed import Group
 
 
+@torch.no_grad()
 def relative_spread(
     features: Tensor, coarse: Tensor, num_coarse: int, group: Group = None
 ) -> Tensor:

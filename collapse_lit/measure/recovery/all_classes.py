@@ -32,6 +32,7 @@ from collapse_lit.measure.recovery.spaces import (
 )
 
 
+@torch.no_grad()
 @full_float32()
 def recover(
     features: Tensor,
@@ -55,8 +56,8 @@ def recover(
         features: (n_local, d) floating point, on CPU or CUDA, of any scale and offset.
         coarse: (n_local,) int64 coarse labels.
         k: number of clusters in every coarse class, a sequence with one number per class, or
-            ``"auto"`` to estimate each number, from 1 (no sub-structure) to 8. None in a sequence
-            estimates the number of that class.
+            ``"auto"`` to estimate each number: 1 (no sub-structure) to 8, and again 1 to 8 inside
+            each distinct cluster. None in a sequence estimates the number of that class.
         num_coarse: number of coarse classes C, by default the largest label plus one.
         seed: seed of all random starts and halves, 0 or more.
         index: (n_local,) int64 global sample ids, by default the positions, with ranks in order.

@@ -1,6 +1,6 @@
 """The result of recovery: the clusters of each coarse class and of all classes together."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -8,11 +8,27 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from collapse_lit.measure.clustering import FloatArray
 from collapse_lit.measure.recovery.choice import REPRODUCIBLE
 from collapse_lit.measure.recovery.spaces import Space
 from collapse_lit.measure.recovery.valley import VALLEY
 
 LOPSIDED = 0.2  # clusters below this share of an equal split cause a warning
+
+
+@dataclass(frozen=True, eq=False)
+class ClassPoints:
+    """The samples of one coarse class from all ranks, in each candidate space.
+
+    Attributes:
+        coarse: number of the coarse class.
+        index: (n,) int64 sample ids, ascending.
+        points: the points (n, r) float32 in each space.
+    """
+
+    coarse: int
+    index: Tensor
+    points: Mapping[Space, FloatArray]
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +55,9 @@ class ClassClusters:
             unstructured Gaussian cut in two, 0 for k = 1.
         valleys: (k,) p-value of the test for a valley of density around each cluster
             (:mod:`~collapse_lit.measure.recovery.valley`); 1 for k = 1.
+        parents: (k,) the cluster of the first division that contains each cluster. Clusters with
+            the same parent were found by dividing it again
+            (:mod:`~collapse_lit.measure.recovery.deeper`).
     """
 
     coarse: int
@@ -53,6 +72,7 @@ class ClassClusters:
     stability: float
     silhouette: float
     valleys: tuple[float, ...]
+    parents: tuple[int, ...]
 
     @property
     def distinct(self) -> bool:

@@ -1,34 +1,21 @@
 """Cluster one coarse class: choose space and number of clusters without fine labels."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from collapse_lit.measure.clustering import FloatArray, IdArray, whitened
+from collapse_lit.measure.neighbours import remembered_neighbours
 from collapse_lit.measure.recovery.candidate import Candidate, aligned, alike
 from collapse_lit.measure.recovery.choice import Chooser
-from collapse_lit.measure.recovery.clusters import ClassClusters
+from collapse_lit.measure.recovery.clusters import ClassClusters, ClassPoints
+from collapse_lit.measure.recovery.deeper import divided_again
 from collapse_lit.measure.recovery.plane import discriminant_plane, mean_silhouette
 from collapse_lit.measure.recovery.refine import refined, tempered
 from collapse_lit.measure.recovery.spaces import Space
-
-
-@dataclass(frozen=True, eq=False)
-class ClassPoints:
-    """The samples of one coarse class from all ranks, in each candidate space.
-
-    Attributes:
-        coarse: number of the coarse class.
-        index: (n,) int64 sample ids, ascending.
-        points: the points (n, r) float32 in each space.
-    """
-
-    coarse: int
-    index: Tensor
-    points: Mapping[Space, FloatArray]
 
 
 def cluster_class(
@@ -38,7 +25,8 @@ def cluster_class(
 
     For each space and number of clusters, k-means starts from cuts of the neighbour graph and keeps
     the best optimum. Separation and the agreement of two random halves choose between the optima
-    (:class:`Chooser`). The space's clusterer then refines the choice.
+    (:class:`Chooser`). The space's clusterer then refines the choice. Distinct clusters of an
+    estimated number are looked into again (:func:`~.deeper.divided_again`).
 
     Args:
         samples: the class; n ≥ k.
@@ -51,12 +39,12 @@ def cluster_class(
     """
     first, copy_of = _without_copies(samples.points)
     if len(first) == len(copy_of) or len(first) < 2 * (k or 2):
-        return _cluster(samples, k, seed, device)
+        return _divided(samples, k, seed, device)
     points = {
         space: whitened(part[first]) if space.coordinates.white else part[first]
         for space, part in samples.points.items()
     }
-    found = _cluster(ClassPoints(samples.coarse, samples.index[first], points), k, seed, device)
+    found = _divided(ClassPoints(samples.coarse, samples.index[first], points), k, seed, device)
     spread = torch.from_numpy(copy_of)
     return replace(
         found,
@@ -81,13 +69,24 @@ def _without_copies(points: Mapping[Space, FloatArray]) -> tuple[IdArray, IdArra
     return np.sort(first), rank[group]
 
 
+def _divided(
+    samples: ClassPoints, k: int | None, seed: int, device: torch.device | None
+) -> ClassClusters:
+    """The clusters of samples without copies."""
+    found = _cluster(samples, k, seed, device)
+    if k is not None:
+        return found
+    return divided_again(samples, found, partial(_cluster, k=None, seed=seed, device=device), seed)
+
+
 def _cluster(
     samples: ClassPoints, k: int | None, seed: int, device: torch.device | None
 ) -> ClassClusters:
     chooser = Chooser(
         {space: _varying(points) for space, points in samples.points.items()}, seed, device
     )
-    choice = chooser.given(k) if k is not None else chooser.estimated()
+    with remembered_neighbours():
+        choice = chooser.given(k) if k is not None else chooser.estimated()
     best, halves = choice.candidate, choice.halves
     if best.k == 1 or not best.points.any():
         return _undivided(samples, best)
@@ -115,6 +114,7 @@ def _cluster(
         stability=halves.stability,
         silhouette=mean_silhouette(plane, ids, seed),
         valleys=tuple(p.tolist()),
+        parents=tuple(range(best.k)),
     )
 
 
@@ -135,6 +135,7 @@ def _undivided(samples: ClassPoints, candidate: Candidate) -> ClassClusters:
         stability=1.0 if candidate.k == 1 else 0.0,
         silhouette=0.0,
         valleys=(1.0,) * candidate.k,
+        parents=tuple(range(candidate.k)),
     )
 
 

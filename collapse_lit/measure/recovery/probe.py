@@ -48,6 +48,7 @@ class Probe:
     bias: Tensor
     loss: float
 
+    @torch.no_grad()
     def logits(self, x: Tensor) -> Tensor:
         """(N, K) float64 logits of features (N, d)."""
         # centre first: a large common offset would cost the digits of small directions
@@ -76,6 +77,7 @@ class Whitened:
     points: Tensor
 
 
+@torch.no_grad()
 @full_float32()
 def fit_probe(features: Tensor, targets: Tensor, num_classes: int, *, group: Group = None) -> Probe:
     """Multinomial logistic regression to convergence, on the features of all ranks.
@@ -155,6 +157,7 @@ def cluster_and_linear_probe(
     return fit_probe(features, ids, num_clusters, group=group).predict(test_features)
 
 
+@torch.no_grad()
 @full_float32()
 def whiten(features: Tensor, labels: Tensor, num_classes: int, group: Group = None) -> Whitened:
     """Features in uncorrelated coordinates of unit variance; the labels only improve the precision.

@@ -34,6 +34,7 @@ class LabelledFeatures:
     index: Tensor | None = None
 
 
+@torch.no_grad()
 @full_float32()
 def score_recovery(
     found: Recovery,

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from collapse_lit.measure.recovery.all_classes import recover
 from collapse_lit.measure.recovery.clusters import ClassClusters
+from collapse_lit.measure.recovery.deeper import SMALLEST
 
-SMALLEST = 100  # smallest number of samples of a cluster to divide
 DEEPEST = 3  # largest number of levels
 
 

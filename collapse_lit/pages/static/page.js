@@ -192,8 +192,17 @@ dark.addEventListener("change", () => {
   for (const promise of drawn.values()) promise.then((plot) => Plotly.relayout(plot, { template: template() }));
 });
 
-// Before printing, charts that were never near the window are drawn too.
-addEventListener("beforeprint", () => document.querySelectorAll(".chart").forEach(draw));
+// On paper charts have another width. Those that were never near the window are drawn too.
+function fit(paper) {
+  document.documentElement.classList.toggle("paper", paper);
+  for (const element of document.querySelectorAll(".chart")) {
+    const plot = element.querySelector(".plot");
+    if (plot._fullLayout) Plotly.relayout(plot, { autosize: true });
+    else if (paper) draw(element);
+  }
+}
+addEventListener("beforeprint", () => fit(true));
+addEventListener("afterprint", () => fit(false));
 
 // Names of clusters: the browser keeps them until they are saved as names.csv.
 const fields = [...document.querySelectorAll("input.name")];
