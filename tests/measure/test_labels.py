@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from collapse_lit.measure.recovery.spread import relative_spread
 
 from collapse_lit.measure import (
     LabelledFeatures,
@@ -11,6 +10,7 @@ from collapse_lit.measure import (
     recover,
     score_recovery,
 )
+from collapse_lit.measure.collapse.spread import relative_spread
 
 GENERATOR = torch.Generator().manual_seed(0)
 FEATURES = torch.randn(120, 6, generator=GENERATOR) + 5 * (torch.arange(120) % 2)[:, None]
