@@ -42,6 +42,10 @@ def main() -> None:
     print("| step | seconds | processor seconds |\n|---|---:|---:|")
     with timed("clusters, their number and how sure"):
         found = discover(samples)
+    with timed("clusters, their number given"):
+        discover(samples, k={samples.coarse_names[c.coarse]: c.k for c in found.classes})
+    with timed("clusters, four in each class"):
+        discover(samples, k=4)
     with timed("members for the gallery"):
         choose_members(samples, found)
     with timed("agreement with all fine labels, floor and ceiling"):
