@@ -81,6 +81,7 @@ RECIPE = (  # the small recipe, and with one thing changed
     *("recipe/batch500", "recipe/decay5e-4", "recipe/decay1e-4"),
 )
 SEEDS = ("resnet/seed0", "resnet/seed1")  # the headline network
+WIDE = "resnet/wide0"  # as the first seed, twice as wide
 FAR = ("resnet/far0", "resnet/far1")  # each goes on from its seed
 FURTHER = ("resnet/further0", "resnet/further1")  # and from there
 TERMINAL = {  # runs into collapse, and what they are called in the figure
@@ -89,7 +90,7 @@ TERMINAL = {  # runs into collapse, and what they are called in the figure
     "narrow CNN, rate ÷10 at 5 and 21": ("terminal/mod",),
     "narrow CNN, rate ÷10 at 10 and 20": ("terminal/mod_short",),
 }
-PAIR_BY_PAIR = (*SEEDS, *FAR, *FURTHER)
+PAIR_BY_PAIR = (*SEEDS, WIDE, *FAR, *FURTHER)
 BY_CLASS = ("resnet/seed0", "resnet/far0", "resnet/further0")
 EARLIER = ("resnet/mod", "resnet/on", "resnet/far_hot", "resnet/on_large_rate")  # other schedules
 EVERY_EPOCH = (
@@ -161,6 +162,8 @@ def build() -> None:
         split_epochs=split_table(split),
         seeds=seeds,
         seeds_table=headline_table(seeds, averaged=seeds),
+        wide=runs[WIDE],
+        wide_table=headline_table([seeds[0], runs[WIDE]]),
         seeds_mean=mean_of(seeds),
         seeds_std=std_of(seeds),
         far=far,

@@ -25,6 +25,7 @@ def test_the_page_of_results_says_what_its_runs_say(tmp_path: Path) -> None:
 
 ROWS = {  # of the front page's table: the runs whose mean each row shows
     "`resnet/seed": ("resnet/seed0", "resnet/seed1"),
+    "`resnet/wide0`": ("resnet/wide0",),
     "`resnet/further": ("resnet/further0", "resnet/further1"),
     "`cifar100/superclasses`": ("cifar100/superclasses",),
 }
