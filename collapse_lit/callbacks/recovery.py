@@ -188,8 +188,9 @@ class RecoveryMonitor(Monitor):
             try:
                 for scores in self._of_layer(path, splits, k, group):
                     values |= {f"recovery_layers/{path}/{key}": v for key, v in scores.items()}
-            except ValueError as error:
-                self.warn(f"layer {path!r}: {error}")
+            except Exception as error:  # a rank's own error, of which the others raise a ValueError
+                said = str(error) if isinstance(error, ValueError) else repr(error)
+                self.warn(f"layer {path!r}: {said}")
         return values
 
     def _of_layer(

@@ -1,16 +1,20 @@
 """Recovery at further layers: the measures of the features, by path, in order of depth."""
 
+import math
 import warnings
 
 import pytest
 import torch
 from anyones import Net, clean, fit, tensors
 from torch import Tensor, nn
+from torch import distributed as dist
 from torch.utils.data import DataLoader, TensorDataset
 
 from collapse_lit.callbacks import CollapseMonitor, RecoveryMonitor
 from collapse_lit.errors import UserError
-from collapse_lit.measure import fit_probe, neural_collapse, recover
+from collapse_lit.features import Features
+from collapse_lit.measure import fit_probe, neural_collapse, recover, register_clusterer
+from collapse_lit.measure.recovery.clusterers import nearest_mean
 
 LAYERS = ["norm", "body", "first"]  # from the deepest to the shallowest
 
@@ -111,3 +115,32 @@ def test_a_layer_that_cannot_be_measured_is_nan_and_the_features_are_not() -> No
     assert "layer 'first'" in told[0]
     broken = {key for key, value in monitor.values.items() if value != value}
     assert broken == {key for key in monitor.values if key.startswith("recovery_layers/first/")}
+
+
+def a_layer_fails(rank: int, group: dist.ProcessGroup) -> tuple[dict[str, float], list[str]]:
+    """The values and warnings of this rank where one layer cannot be clustered on rank 1."""
+
+    @register_clusterer("brittle")
+    def brittle(points, start, k, everywhere, seed):
+        if rank == 1 and points.shape[1] == 3:
+            raise RuntimeError("out of order")
+        return nearest_mean(points, start, k, everywhere, seed)
+
+    x, coarse, fine = (part[rank::2] for part in tensors())
+    layers = {"broken": x[:, :3], "whole": x}
+    features = Features(x, coarse, fine, torch.arange(rank, 2 * len(x), 2), layers=layers)
+    monitor = RecoveryMonitor(layers=list(layers), space="raw/brittle")
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        values = monitor._of_layers({"train": features}, [2, 2], group)
+    return values, [str(one.message) for one in told if "layer" in str(one.message)]
+
+
+@pytest.mark.ddp
+def test_a_layer_that_fails_on_one_rank_fails_on_all_and_the_next_is_measured(run_on_ranks) -> None:
+    """Else this rank leaves and the others wait for it."""
+    (first, heard), (second, said) = run_on_ranks(a_layer_fails, 2)
+    assert math.isnan(first["recovery_layers/broken/acc"])
+    assert first["recovery_layers/whole/acc"] == second["recovery_layers/whole/acc"] > 0.5
+    assert "rank 1 could not cluster its coarse classes" in heard[0]
+    assert "RuntimeError('out of order')" in said[0]

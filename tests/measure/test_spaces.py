@@ -18,7 +18,8 @@ from collapse_lit.measure import (
 )
 from collapse_lit.measure.recovery import clusterers
 from collapse_lit.measure.recovery.clusterers import CLUSTERERS, nearest_mean
-from collapse_lit.measure.recovery.spaces import CANDIDATES, Space, spaces_to_try
+from collapse_lit.measure.recovery.residuals import ClassResiduals, Residuals
+from collapse_lit.measure.recovery.spaces import CANDIDATES, Space, coordinates, spaces_to_try
 
 pytestmark = pytest.mark.usefixtures("registries_as_they_were")
 
@@ -162,3 +163,21 @@ def test_what_the_documentation_shows_works() -> None:
 def test_the_docstring_registers_a_clusterer() -> None:
     assert doctest.testmod(clusterers) == (0, 3)
     assert "ward" in CLUSTERERS
+
+
+def test_one_scatter_matrix_is_held_at_a_time(monkeypatch) -> None:
+    """A hundred of them take 3 GB at d = 2,048."""
+    events = []
+
+    def noted(name, call):
+        def noting(*args):
+            events.append(name)
+            return call(*args)
+
+        return noting
+
+    for owner, name in ((ClassResiduals, "scatter_on"), (Residuals, "_solved")):
+        monkeypatch.setattr(owner, name, noted(name, getattr(owner, name)))
+    x, coarse = torch.randn(300, 4), torch.arange(300) % 3
+    coordinates(x, coarse, 3, Space.parse("white4/kmeans"), None)
+    assert events == ["scatter_on", "_solved"] * 3

@@ -14,9 +14,9 @@ from torch import Tensor
 from collapse_lit.measure.clustering import FloatArray, IdArray, separation, whitened
 from collapse_lit.measure.recovery.clusters import ClassClusters, ClassPoints
 from collapse_lit.measure.recovery.plane import discriminant_plane, mean_silhouette
+from collapse_lit.measure.recovery.residuals import SAMPLES_PER_AXIS
 
 SMALLEST = 100  # smallest number of samples of a cluster to divide
-SAMPLES_PER_AXIS = 16  # as for the axes of a class
 
 
 def divided_again(

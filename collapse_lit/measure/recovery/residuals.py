@@ -59,24 +59,30 @@ class Residuals:
     def principal_axes(self, rank: int) -> list[Axes]:
         """The axes of each class; see :meth:`ClassResiduals.principal_axes`.
 
-        The classes are shared out: a rank gets the scatter matrices of its own classes alone, and
-        the other ranks get the axes that it finds. All ranks call it.
+        The classes are shared out: a rank solves one of each round, and the others get the axes
+        that it finds. So a rank holds few scatter matrices at a time. All ranks call it.
         """
         if rank not in self._axes:
-            me, size = rank_and_size(self.group)
-            scatters = [found.scatter_on(found.coarse % size) for found in self]
-            mine = range(me, len(self.counts), size)
-            solved = from_all_ranks(
-                lambda: [(c, self._solved(scatters[c], c, rank)) for c in mine],
-                self.group,
-                "find the axes of",
-            )
-            device = self.features.device
-            self._axes[rank] = [
-                (variances.to(device), axes.to(device))
-                for _, (variances, axes) in sorted(solved, key=lambda found: found[0])
-            ]
+            _, size = rank_and_size(self.group)
+            starts = range(0, len(self.counts), size)
+            self._axes[rank] = [axes for start in starts for axes in self._round(start, size, rank)]
         return self._axes[rank]
+
+    def _round(self, start: int, size: int, rank: int) -> list[Axes]:
+        """The axes of the classes from ``start`` on, one of each rank."""
+        classes = [found for found in self if start <= found.coarse < start + size]
+        scatters = [found.scatter_on(found.coarse - start) for found in classes]
+        mine = slice(rank_and_size(self.group)[0], None, size)
+        solved = from_all_ranks(
+            lambda: [
+                self._solved(scatter, found.coarse, rank)
+                for scatter, found in zip(scatters[mine], classes[mine], strict=True)
+            ],
+            self.group,
+            "find the axes of",
+        )
+        device = self.features.device
+        return [(variances.to(device), axes.to(device)) for variances, axes in solved]
 
     def _solved(self, scatter: Tensor, c: int, rank: int) -> Axes:
         wanted = min(rank, max(self.counts[c] // SAMPLES_PER_AXIS, 1))
