@@ -261,14 +261,15 @@ def siblings(path: Path, members: Path | None) -> None:
             x, fine = samples.features[rows], (samples.fine[rows] == second).long()
             found, auto = (recover(x, torch.zeros_like(fine), k) for k in (2, "auto"))
             accuracy = _matched(found, fine).acc
-            said.append((accuracy, found.distinct, auto.k[0], f"{names[first]}+{names[second]}"))
+            p = max(found.classes[0].valleys)
+            said.append((accuracy, p, found.distinct, auto.k[0], f"{names[first]}+{names[second]}"))
     print("\n| accuracy | pairs | k = 2: distinct | auto: one | two | more |")
     print("|---|---:|---:|---:|---:|---:|")
     for low, high in pairwise(ACCURACIES):
         here = [pair for pair in said if low <= pair[0] < high or pair[0] == high == 1]
-        numbers = [min(k, 3) for _, _, k, _ in here]
+        numbers = [min(k, 3) for _, _, _, k, _ in here]
         counts = " | ".join(str(numbers.count(k)) for k in (1, 2, 3))
-        distinct = int(sum(pair[1] for pair in here))
+        distinct = int(sum(pair[2] for pair in here))
         print(f"| {low} to {high} | {len(here)} | {distinct} | {counts} |")
     wrong = [
         f"{name} ({accuracy:.2f})" for accuracy, yes, _, name in said if yes and accuracy < 0.8
