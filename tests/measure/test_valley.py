@@ -9,10 +9,11 @@ import pytest
 import torch
 from scipy.stats import binom
 from sklearn.ensemble import ExtraTreesRegressor
+from sklearn.tree import ExtraTreeRegressor
 
 from collapse_lit.measure import recover
-from collapse_lit.measure.recovery import valley
-from collapse_lit.measure.recovery.valley import DEPTH, VALLEY, p_of_counts, valleys
+from collapse_lit.measure.recovery import trees
+from collapse_lit.measure.recovery.valley import DEPTH, VALLEY, Valleys, p_of_counts, valleys
 
 ONE = torch.zeros(1000, dtype=torch.int64)
 
@@ -168,33 +169,51 @@ def test_the_same_seed_gives_the_same_numbers() -> None:
     assert judged(x, ids, 3).p.tolist() == judged(x, ids, 3).p.tolist()
 
 
+@pytest.mark.parametrize(("n", "seed"), [(40, 0), (700, 3)])
+def test_trees_are_those_of_scikit_learn(n: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    x, others = rng.normal(size=(n, 9)), rng.normal(size=(30, 9))
+    y = np.abs(x[:, 0]) + 0.1 * rng.normal(size=n)
+    forest = ExtraTreesRegressor(
+        trees.TREES,
+        min_samples_leaf=trees.LEAF,
+        max_features=trees.FEATURES,
+        bootstrap=True,
+        oob_score=True,
+        random_state=seed,
+    ).fit(x, y)
+    ours = trees.Trees.fitted(x, y, seed)
+    np.testing.assert_allclose(ours.predict(others), forest.predict(others), rtol=1e-12)
+    assert ours.r2 == pytest.approx(forest.oob_score_, rel=1e-12)
+
+
 def test_threads_take_turns_with_the_trees(monkeypatch) -> None:
     """scikit-learn's trees change the warning filters of the process while they work."""
     working = [0]
     most = [0]
 
     def in_turn(method):
-        def call(self, *args):
+        def call(self, *args, **kwargs):
             working[0] += 1
             most[0] = max(most[0], working[0])
-            time.sleep(0.01)
-            result = method(self, *args)
+            time.sleep(0.001)
+            result = method(self, *args, **kwargs)
             working[0] -= 1
             return result
 
         return call
 
-    class Counted(ExtraTreesRegressor):
-        fit = in_turn(ExtraTreesRegressor.fit)
+    class Counted(ExtraTreeRegressor):
+        fit = in_turn(ExtraTreeRegressor.fit)
 
-    monkeypatch.setattr(valley, "ExtraTreesRegressor", Counted)
+    monkeypatch.setattr(trees, "ExtraTreeRegressor", Counted)
     rng = np.random.default_rng(0)
     points = rng.normal(size=(3000, 6)).astype(np.float32)
     ids = rng.integers(2, size=len(points))
     points[:, 0] += 4 * ids  # a valley, and no void
     rows = rng.permutation(len(points))
 
-    def look(seed: int) -> valley.Valleys:
+    def look(seed: int) -> Valleys:
         return valleys(points, (rows[:1500], rows[1500:]), (ids, ids), 2, seed)
 
     with ThreadPoolExecutor(4) as pool:

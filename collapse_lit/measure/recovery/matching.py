@@ -26,19 +26,28 @@ class Matching:
         acc: share of samples whose cluster is matched to their fine class, in [0, 1].
         acc_macro: this share inside each fine class, averaged over fine classes.
         acc_of_coarse: this share inside each coarse class, nan without samples.
-        nmi: normalised mutual information (arithmetic mean) inside each coarse class, averaged over
-            coarse classes; about 0 for random clusters.
-        ari: adjusted Rand index, averaged in the same way.
         contingency: (K, F) int64, number of samples of fine class f in cluster k.
+        blocks: its part (K_c, F_c) inside each coarse class.
     """
 
     cluster_to_fine: Tensor
     acc: float
     acc_macro: float
     acc_of_coarse: tuple[float, ...]
-    nmi: float
-    ari: float
     contingency: Tensor
+    blocks: tuple[NDArray[np.int64], ...]
+
+    @property
+    def nmi(self) -> float:
+        """Normalised mutual information (arithmetic mean) inside each coarse class, averaged over
+        coarse classes; about 0 for random clusters.
+        """
+        return float(np.mean([normalized_mutual_info_score(*_as_labels(b)) for b in self.blocks]))
+
+    @property
+    def ari(self) -> float:
+        """Adjusted Rand index, averaged in the same way."""
+        return float(np.mean([adjusted_rand_score(*_as_labels(b)) for b in self.blocks]))
 
 
 def match_clusters(
@@ -74,7 +83,7 @@ def match_clusters(
 
     cluster_to_fine = np.full(num_clusters, -1, dtype=np.int64)
     acc_of_coarse = np.full(coarse_of_fine.max() + 1, np.nan)
-    nmi, ari = [], []
+    blocks = []
     for c in np.unique(coarse_of_fine):
         rows, columns = np.flatnonzero(coarse_of_cluster == c), np.flatnonzero(coarse_of_fine == c)
         block = counts[np.ix_(rows, columns)]
@@ -83,9 +92,7 @@ def match_clusters(
         row, column = linear_sum_assignment(block, maximize=True)
         cluster_to_fine[rows[row]] = columns[column]
         acc_of_coarse[c] = block[row, column].sum() / block.sum()
-        pairs = _as_labels(block)
-        nmi.append(normalized_mutual_info_score(*pairs))
-        ari.append(adjusted_rand_score(*pairs))
+        blocks.append(block)
 
     matched = np.flatnonzero(cluster_to_fine >= 0)
     hits = np.zeros(num_fine)
@@ -96,9 +103,8 @@ def match_clusters(
         acc=float(hits.sum() / counts.sum()),
         acc_macro=float(np.mean(hits[of_fine > 0] / of_fine[of_fine > 0])),
         acc_of_coarse=tuple(acc_of_coarse.tolist()),
-        nmi=float(np.mean(nmi)),
-        ari=float(np.mean(ari)),
         contingency=table,
+        blocks=tuple(blocks),
     )
 
 

@@ -17,15 +17,14 @@ curve, they lie at the valley itself. For two clusters, they lie on both sides.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import eigh
 from scipy.special import betainc
-from sklearn.ensemble import ExtraTreesRegressor
 
 from collapse_lit.measure.clustering import FloatArray, IdArray
+from collapse_lit.measure.recovery.trees import Trees
 
 VALLEY = 0.01  # valleys need a smaller p-value
 DEPTH = 0.9  # of the lower peak: a shallower dip is never a valley
@@ -39,8 +38,7 @@ BETWEEN = (PLACES >= 0.2) & (PLACES <= 0.8)
 NEAR = 0.5  # share of the samples in the second test
 TELLS = 0.05  # smallest R² for predicting the distance to the boundary from other directions
 FAR = 0.75  # larger distances from the boundary count as equal
-TREES, LEAF, LEARNT = 40, 25, 1500  # trees, samples per leaf and in total, of each regression
-_TREES_TURN = Lock()  # scikit-learn's trees change the warning filters of the whole process
+LEARNT = 1500  # largest number of samples of a regression
 VOID = 0.05  # relative density of a valley that needs no second test
 
 Points = NDArray[np.float64]
@@ -188,27 +186,17 @@ class _Line:
             if min(say.sum(), count.sum()) < 2 * LEAST:
                 continue
             trees = _distances_told(self.say[say], valley, seed)
-            tells |= trees.oob_score_ > TELLS
-            with _TREES_TURN:
-                told, others = (trees.predict(s.rest) for s in (self.say[say], self.count[count]))
+            tells |= trees.r2 > TELLS
+            told, others = (trees.predict(s.rest) for s in (self.say[say], self.count[count]))
             near = np.quantile(told, NEAR)
             kept_say[say], kept_count[count] = told <= near, others <= near
         return _Line(self.say[kept_say], self.count[kept_count]) if tells else self
 
 
-def _distances_told(side: _Side, valley: float, seed: int) -> ExtraTreesRegressor:
+def _distances_told(side: _Side, valley: float, seed: int) -> Trees:
     """A regression of the distance to the valley on the components off the line."""
     distance = np.minimum(np.abs(side.places - valley), FAR)
-    trees = ExtraTreesRegressor(
-        TREES,
-        min_samples_leaf=LEAF,
-        max_features=0.5,
-        bootstrap=True,
-        oob_score=True,
-        random_state=seed % 2**32,
-    )
-    with _TREES_TURN:
-        return trees.fit(side.rest[:LEARNT], distance[:LEARNT])
+    return Trees.fitted(side.rest[:LEARNT], distance[:LEARNT], seed)
 
 
 def _valley_and_peaks(say: Points) -> tuple[float, list[float]]:
