@@ -129,8 +129,10 @@ CODES: dict[str, Code] = {
     "CDNV by moments": galanti,
 }
 EXTRA = {"nc3 (ETF)": "nc3_etf", "nc2_etf (weight)": "nc2_etf_weight", "nc4 (bias)": "nc4_bias"}
-ROWS = ("nc1", "nc1_trace", "cdnv", "nc2_etf", "nc2_etf (weight)", "nc2_equiangular")
-ROWS += ("nc3", "nc3 (ETF)", "nc4", "nc4 (bias)")
+ROWS = (
+    *("nc1", "nc1_trace", "cdnv", "nc2_etf", "nc2_etf (weight)", "nc2_equiangular"),
+    *("nc3", "nc3 (ETF)", "nc4", "nc4 (bias)"),
+)
 
 
 def _pairs(ratios: Tensor) -> float:

@@ -1,16 +1,22 @@
-"""The cost of an epoch beyond its arithmetic: two Markdown tables with ratios from one run.
+"""The cost of an epoch beyond its arithmetic: three Markdown tables with ratios from one run.
 
     python benchmarks/epoch.py
 
 Compares training through Lightning with a bare loop over the same network and batches, the clean
-feature pass with bare forward passes, and drawing the recovery curve with its clean pass. Seconds
-are processor seconds of all threads.
+feature pass with bare forward passes, drawing the recovery curve with its clean pass, and measuring
+an epoch of the quickstart with training it. Seconds are processor seconds of all threads.
 """
 
 import logging
+import os
+import resource
+import subprocess
+import sys
+import tempfile
 import time
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 
 import lightning as L
 import torch
@@ -29,6 +35,8 @@ CPU = torch.device("cpu")
 SHAPE = (3, 32, 32)
 TRAINED, PASSED = 4_000, 6_000  # images in the timed part; an epoch has 50,000, a pass 60,000
 REPEATS = 3  # the least counts
+QUICKSTART = str(Path(__file__).parents[1] / "configs" / "quickstart.yaml")
+EPOCHS = 16
 
 
 def make_model() -> CoarseClassifier:
@@ -128,6 +136,26 @@ def seconds_of(work: Callable[[], object], repeats: int = REPEATS) -> float:
     return best
 
 
+def quickstart(epochs: int, every: int) -> float:
+    """Processor seconds of the quickstart on one thread, with its figures and its report."""
+    start = resource.getrusage(resource.RUSAGE_CHILDREN)
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run(
+            [
+                *(sys.executable, "-m", "collapse_lit", "fit", "--config", QUICKSTART),
+                *("--run_dir", folder, "--wandb.mode", "disabled"),
+                *("--trainer.max_epochs", str(epochs)),
+                *("--collapse.every_n_epochs", str(every)),
+                *("--recovery.every_n_epochs", str(every)),
+            ],
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
+            check=True,
+            capture_output=True,
+        )
+    end = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return end.ru_utime + end.ru_stime - start.ru_utime - start.ru_stime
+
+
 def main() -> None:
     warnings.filterwarnings("ignore", message=".*(num_workers|LeafSpec|logging interval)")
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
@@ -157,6 +185,14 @@ def main() -> None:
         f"| the recovery curve: choice, baseline, three probes | {curve:.1f} "
         f"| {curve / (clean * whole):.3f} |"
     )
+
+    short, long = (quickstart(epochs, every=epochs) for epochs in (1, EPOCHS))
+    training = (long - short) / (EPOCHS - 1)
+    measuring = (quickstart(EPOCHS, every=1) - long) / (EPOCHS - 1)
+    print(f"\nQuickstart, {EPOCHS} epochs, one thread; measuring with what is drawn and written\n")
+    print("| an epoch of the quickstart | processor seconds | ÷ training |\n|---|---:|---:|")
+    print(f"| training | {training:.2f} | 1 |")
+    print(f"| measuring | {measuring:.2f} | {measuring / training:.2f} |")
 
 
 if __name__ == "__main__":

@@ -114,8 +114,11 @@ def main() -> None:
         ("`recover`, `white32/gmm`", "white32/gmm"),
         ("`recover`, the label-free choice (default)", None),
     ]:
-        ids = measured(lambda space=space: recover(features, coarse, 2, space=space).ids, fine)
-        rows.append((title, ids))
+
+        def ids(space: str | None = space) -> Tensor:
+            return recover(features, coarse, 2, space=space).ids
+
+        rows.append((title, measured(ids, fine)))
     ratio = rows[-1][1][0] / mixture[0]
     if find_spec("openTSNE"):
         embedded = measured(lambda: with_tsne(features, coarse), fine, classes=1)

@@ -26,7 +26,8 @@ class SlowShifts(FastCNN):
     def __init__(self, widths: Sequence[int]) -> None:
         super().__init__(3, widths)
         for block in self.blocks:
-            block.norm1.shift_scale = block.norm2.shift_scale = 1
+            for norm in (block.norm1, block.norm2):
+                norm.shift_scale = 1  # type: ignore[union-attr]
 
 
 class LearntFirstLayer(FastCNN):
@@ -56,7 +57,8 @@ class SlowStatistics(FastCNN):
     def __init__(self, widths: Sequence[int]) -> None:
         super().__init__(3, widths)
         for block in self.blocks:
-            block.norm1.newest_share = block.norm2.newest_share = 0.1
+            for norm in (block.norm1, block.norm2):
+                norm.newest_share = 0.1  # type: ignore[union-attr]
 
 
 class MeanPooled(FastCNN):

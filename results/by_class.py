@@ -33,6 +33,7 @@ def classes(samples: Samples, found: Recovery, matched: Matching) -> Iterator[Li
 
     Both separations are taken in the space that was chosen without fine labels.
     """
+    assert samples.fine is not None, "these data have no fine labels"
     for of_class, accuracy in zip(found.classes, matched.acc_of_coarse, strict=True):
         rows = samples.coarse == of_class.coarse
         one = torch.zeros(int(rows.sum()), dtype=torch.int64)
@@ -55,6 +56,7 @@ def pairs(samples: Samples, matched: Matching) -> Iterator[Line]:
     one of the two. *Apartness* is the mean squared distance between images of the two, over that
     between images of the same one.
     """
+    assert samples.fine is not None, "these data have no fine labels"
     fine_of = {int(fine): row for row, fine in enumerate(matched.cluster_to_fine)}
     for first, second in combinations(range(len(samples.fine_names)), 2):
         if samples.fine_to_coarse[first] == samples.fine_to_coarse[second]:
@@ -72,7 +74,7 @@ def apartness(first: torch.Tensor, second: torch.Tensor) -> float:
     """Mean squared distance between rows of (n, d) and (m, d), over that inside each."""
     inside = 2 * np.mean([float(part.var(dim=0, correction=0).sum()) for part in (first, second)])
     between = float((first.mean(dim=0) - second.mean(dim=0)).square().sum())
-    return 1 + between / inside
+    return 1 + between / float(inside)
 
 
 def main() -> None:
@@ -87,6 +89,7 @@ def main() -> None:
         if asked.epochs and epoch not in asked.epochs:
             continue
         samples = TrainedRun(asked.run, checkpoint=file.name).own_samples()
+        assert samples.fine is not None, "these data have no fine labels"
         k = torch.bincount(samples.fine_to_coarse).tolist()
         found = recover(samples.features, samples.coarse, k=k)
         matched = match_clusters(

@@ -68,8 +68,9 @@ def maps_figure(maps: Mapping[Run, str], apart: Mapping[tuple[str, str], float])
     axes = figure.add_subplot()
     colours = dict(zip(maps, COLOURS, strict=False))
     for run, about in maps.items():
-        points = [(apart[pair], share) for pair, share in merged_pairs(run)]
-        axes.scatter(*zip(*points, strict=True), color=colours[run], label=about, s=28)
+        pairs = merged_pairs(run)
+        apartness, shares = [apart[pair] for pair, _ in pairs], [share for _, share in pairs]
+        axes.scatter(apartness, shares, color=colours[run], label=about, s=28)
     named = [
         (apart[pair], share, "+".join(pair))
         for run in maps
@@ -97,7 +98,8 @@ def siblings_figure(run: Run) -> Figure:
     """Each two fine classes of one coarse class: are they told apart, against their distance."""
     figure = Figure(figsize=(7.5, 3.8), layout="constrained")
     axes = figure.add_subplot()
-    axes.scatter(*sibling_pairs(run).T, color=BLUE, s=14, alpha=0.7)
+    apart, told = sibling_pairs(run).T
+    axes.scatter(apart, told, color=BLUE, s=14, alpha=0.7)
     axes.axhline(0.5, color=GREY, linestyle=":", linewidth=1)
     axes.set(
         xlabel="apartness of the two classes",

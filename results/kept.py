@@ -22,7 +22,7 @@ SHAPE = (3, 32, 32)  # of an image of CIFAR-10 or CIFAR-100
 IMAGES = (50_000, 40_000)  # of CIFAR-10, and of CIFAR-100 as far as it was trained on
 SCATTER = "resnet/further0"  # the run whose scatter of training images is kept and drawn
 
-Row = Mapping[str, Any]
+Row = dict[str, Any]
 
 
 @dataclass(frozen=True, eq=False)

@@ -40,6 +40,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run", type=Path, help="a run on coarse classes of two fine ones each")
     samples = TrainedRun(parser.parse_args().run).own_samples()
+    assert samples.fine is not None, "these data have no fine labels"
     print(f"| {' | '.join(HEADS)} |\n|---|---|---|{'---:|' * (len(HEADS) - 3)}")
     for c, name in enumerate(samples.coarse_names):
         rows = torch.where(samples.coarse == c)[0]
