@@ -16,6 +16,7 @@ from derived import (
     found,
     gaps_to_truth,
     information,
+    late_found,
     learnt,
     mean_of,
     merged_pairs,
@@ -23,6 +24,7 @@ from derived import (
     sibling_correlation,
     sibling_pairs,
     std_of,
+    widest_to_narrowest,
 )
 from figures import (
     far_figure,
@@ -40,6 +42,7 @@ from tables import (
     compared_table,
     headline_table,
     maps_table,
+    ncs_table,
     pairs_table,
     simplified_table,
     split_table,
@@ -170,6 +173,13 @@ def build() -> None:
         further=further,
         gap=gaps_to_truth(further[0])["bird+horse"],
         scatter_run=SCATTER,
+        late_found=[late_found(run) for run in further],
+        further_explained=" and ".join(
+            f"{run.last['collapse_fine/explained']:.2f}" for run in further
+        ),
+        ncs=ncs_table(
+            [run for of_seed in zip(seeds, far, further, strict=True) for run in of_seed]
+        ),
         further_mean=mean_of(further),
         further_std=std_of(further),
         by_class=by_class_table([runs[name] for name in BY_CLASS]),
@@ -191,6 +201,7 @@ def build() -> None:
         simplified=simplified_table(simplified),
         simplified_minutes=sum(run.minutes for run in simplified),
         simplified_runs=len(simplified),
+        widest_to_narrowest=widest_to_narrowest(simplified),
     )
     (HERE / "README.md").write_text(page)
     every_epoch = {

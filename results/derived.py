@@ -46,6 +46,11 @@ def found(row: Row) -> float:
     return row[HEADLINE] / row[CEILING]
 
 
+def late_found(run: Run, epochs: int = 5) -> float:
+    """Mean of :func:`found` over the last measured epochs."""
+    return float(np.mean([found(row) for row in run.history[-epochs:]]))
+
+
 def learnt(run: Run) -> list[Row]:
     """The measured epochs that belong to the terminal phase: training images are all but learnt."""
     return [row for row in run.history if row["train/acc_coarse"] >= LEARNT]
@@ -116,6 +121,15 @@ def sibling_pairs(run: Run) -> np.ndarray:
 def sibling_correlation(run: Run) -> float:
     """Spearman's, over the pairs of :func:`sibling_pairs`."""
     return float(spearmanr(sibling_pairs(run)).statistic)
+
+
+def widest_to_narrowest(runs: Sequence[Run]) -> float:
+    """Of runs on Gaussian mixtures: the largest quotient of NC1 by traces, at the last epoch, of
+    the widest network by that of the narrowest at the same distance.
+    """
+    at = {distance_and_width(run): run.last["collapse/nc1_trace"] for run in runs}
+    narrow, wide = min(width for _, width in at), max(width for _, width in at)
+    return max(at[distance, wide] / at[distance, narrow] for distance, _ in at)
 
 
 def _lines(run: Run, name: str) -> list[dict[str, str]]:

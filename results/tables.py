@@ -128,6 +128,26 @@ def terminal_table(networks: Mapping[str, Sequence[Run]]) -> str:
     return "\n".join(lines)
 
 
+NCS = {
+    "NC1, trace": "collapse/nc1_trace",
+    "NC2, equal norms": "collapse/nc2_equinorm",
+    "NC2, angles": "collapse/nc2_equiangular",
+    "NC2, distance to the ETF": "collapse/nc2_etf",
+    "NC3": "collapse/nc3",
+    "NC4": "collapse/nc4",
+    "RankMe": "collapse/rankme",
+    "explained": "collapse_fine/explained",
+}
+
+
+def ncs_table(runs: Sequence[Run]) -> str:
+    """All measures of collapse on training images at the last epoch, one line a run."""
+    lines = [f"| run | {' | '.join(NCS)} |", "|---|" + "---:|" * len(NCS)]
+    for run in runs:
+        lines.append(f"| `{run.name}` | {' | '.join(f'{run.last[k]:.4f}' for k in NCS.values())} |")
+    return "\n".join(lines)
+
+
 def compared_table(runs: Mapping[Run, str]) -> str:
     """One line a run, with a word on what is special about it."""
     lines = [

@@ -1,11 +1,14 @@
+import importlib
 import json
 import re
 import shutil
 import subprocess
 import sys
+from itertools import combinations
 from pathlib import Path
 from statistics import mean, stdev
 
+import numpy as np
 import pytest
 
 RESULTS = Path(__file__).parents[1] / "results"
@@ -62,3 +65,18 @@ def _cells(row: str) -> list[str]:
 
 def _decimals(number: str) -> int:
     return len(number.split(".")[1])
+
+
+def test_a_factor_of_the_small_design_is_mixed_up_with_no_other_nor_with_two(monkeypatch) -> None:
+    monkeypatch.syspath_prepend(RESULTS)
+    factorial = importlib.import_module("factorial")
+    signs = 2 * np.array(list(factorial.cells())) - 1
+    pairs = np.array([signs[:, i] * signs[:, j] for i, j in combinations(range(4), 2)])
+    assert (signs.T @ signs == 8 * np.eye(4)).all()
+    assert not (signs.T @ pairs.T).any()
+    levels = (signs + 1) // 2
+    of_cells = 5 + levels @ [1, -2, 0, 4] + levels[:, 0] * levels[:, 1]
+    seeds = np.array([-0.3, 0, 0.3]) + of_cells[:, None]
+    changes, errors = zip(*(factorial.effect(seeds, factor) for factor in range(4)), strict=True)
+    assert changes == pytest.approx([1.5, -1.5, 0, 4])
+    assert errors == pytest.approx([2 * 0.3 / 24**0.5] * 4)
