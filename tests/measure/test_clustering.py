@@ -144,7 +144,7 @@ def test_even_clusters_are_taken_unless_others_are_clearly_better_separated(monk
     assert adjusted_rand_score(even, search(points, 2, seed=0, start=Start.EVEN).ids) > 0.99
 
 
-def test_small_classes_fall_apart_in_their_leading_axes(monkeypatch):
+def test_classes_fall_apart_in_their_leading_axes(monkeypatch):
     # 400 points have no neighbours to speak of in 25 axes; one of the first eight has two peaks
     truth = np.arange(400) % 2
 
@@ -158,6 +158,16 @@ def test_small_classes_fall_apart_in_their_leading_axes(monkeypatch):
     assert min(map(agreement, range(4))) > 0.95
     monkeypatch.setattr(graph, "LEADING_AXES", 32)
     assert min(map(agreement, range(4))) < 0.5
+
+
+def test_a_large_class_is_not_worse_off_than_a_small_one():
+    # 3 standard deviations apart: with 5,000 points too the graph in all axes shows nothing
+    rng = np.random.default_rng(5)
+    truth = (rng.uniform(size=5000) < 0.5).astype(np.int64)
+    points = rng.normal(size=(5000, 32))
+    points[:, 0] += 3 * truth
+    found = search(whitened(points.astype(np.float32)), 2, seed=5)
+    assert adjusted_rand_score(truth, found.ids) > 0.7
 
 
 @pytest.mark.parametrize("taken", [Start.EVEN, Start.ANY])

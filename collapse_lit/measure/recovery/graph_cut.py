@@ -28,8 +28,8 @@ from collapse_lit.measure.neighbours import nearest_neighbours
 
 NEIGHBOURS = 10
 MOST_POINTS = 20_000  # largest number of points in the graph, whose cost is quadratic
-SMALL_CLASS = 4_000  # up to this number of samples, neighbours in all axes are unreliable
-LEADING_AXES = 8  # axes of the second graph of such a class
+LEADING_AXES = 8  # axes of the second graph: neighbours in all axes are unreliable
+LEADING_POINTS = 4_000  # largest number of points in the second graph
 RESTARTS = 5  # of k-means, for each start
 CLEARLY = 0.03  # another optimum must be better separated than the even one by these nats
 TOLERANCE = 1e-4  # relative, of the eigenvalues; enough for starting clusters
@@ -68,7 +68,7 @@ def search(
     """The k-means optimum of whitened points that best follows gaps between them.
 
     k-means runs from several starts, in this order: even clusters (k-means on the ranks of the
-    coordinates in the graph; small classes also use the graph of the leading axes), clusters of any
+    coordinates in the graph, or in a second graph of the leading axes), clusters of any
     size (k-means on the coordinates themselves), and the best of a few random starts. Of two optima
     with nearly equal separation, the earlier start wins.
 
@@ -121,19 +121,22 @@ class _Starts:
         """k-means on all points."""
         return Lloyd(self.points, self.k, self.device)
 
-    def optimum_from(self, cut: FloatArray) -> IdArray:
-        """The optimum started from the k-means clusters of other coordinates (m, r')."""
+    def optimum_from(self, cut: FloatArray, of: FloatArray) -> IdArray:
+        """The optimum started from k-means clusters of the coordinates ``cut`` (m, r') of points
+        ``of`` (m, r).
+        """
         start = kmeans(cut, self.k, self.seed, restarts=RESTARTS)
-        return self.lloyd.from_means(cluster_means(self.some, start, self.k)).ids
+        return self.lloyd.from_means(cluster_means(of, start, self.k)).ids
 
     def from_even(self) -> IdArray:
-        """The optimum from even clusters of the graph, or of the second graph in a small class."""
-        ids = self.optimum_from(_ranks(self.coordinates))
-        if len(self.points) > SMALL_CLASS or self.points.shape[1] <= LEADING_AXES:
+        """The optimum from even clusters of the graph, or of the second graph."""
+        ids = self.optimum_from(_ranks(self.coordinates), self.some)
+        few = self.some[:: -(-len(self.some) // LEADING_POINTS)]
+        if few.shape[1] <= LEADING_AXES or len(few) <= 2 * self.k:
             return ids
-        leading = np.ascontiguousarray(self.points[:, :LEADING_AXES])
+        leading = np.ascontiguousarray(few[:, :LEADING_AXES])
         cut = graph_coordinates(leading, self.k - 1, self.seed, self.device)
-        other = self.optimum_from(_ranks(cut))
+        other = self.optimum_from(_ranks(cut), few)
         return other if self.clearly_better(other, ids) else ids
 
     def best_of_others(self) -> IdArray:
@@ -143,7 +146,7 @@ class _Starts:
         at_random = kmeans(self.points, self.k, self.seed, restarts=RESTARTS, device=self.device)
         # rounded, so that the first of several equal optima is kept
         return max(
-            (self.optimum_from(self.coordinates), at_random),
+            (self.optimum_from(self.coordinates, self.some), at_random),
             key=lambda ids: round(separation(self.points, ids, self.k), 4),
         )
 
