@@ -14,26 +14,26 @@ def main() -> None:
     """Print the table."""
     print("| run | epochs measured | chosen | recovered there | best epoch | recovered | lost |")
     print("|---|---:|---:|---:|---:|---:|---:|")
-    lost = []
+    lost: dict[str, list[float]] = {"images": [], "Gaussians": []}
     for name, run in read_runs().items():
         keys = (SEPARATION, HEADLINE)
         rows = [row for row in run.history if all(row.get(key) is not None for key in keys)]
         again = name.startswith("by_layer/")  # checkpoints of other runs, on fewer images
-        if len(rows) < 2 or again:
+        if len(rows) < 2 or again or rows[-1]["recovery/chance"] == 1:  # 1: nothing to recover
             continue
         best = max(rows, key=lambda row: row[HEADLINE])
         selected = select_epoch(rows)
-        if selected is None:
-            chosen = "none qualifies | "
-        else:
+        chosen, loss = "none qualifies | ", ""
+        if selected is not None:
             there = next(row for row in rows if row["epoch"] == selected["epoch"])
-            lost.append(best[HEADLINE] - there[HEADLINE])
-            chosen = f"{there['epoch']} | {there[HEADLINE]:.4f}"
-        loss = f"{lost[-1]:.4f}" if selected else ""
+            less = best[HEADLINE] - there[HEADLINE]
+            lost["Gaussians" if name.startswith("gaussian/") else "images"].append(less)
+            chosen, loss = f"{there['epoch']} | {there[HEADLINE]:.4f}", f"{less:.4f}"
         at_best = f"{best['epoch']} | {best[HEADLINE]:.4f}"
         print(f"| {name} | {len(rows)} | {chosen} | {at_best} | {loss} |")
-    print(f"\n{len(lost)} runs: mean {np.mean(lost):.4f}, median {np.median(lost):.4f}, ", end="")
-    print(f"largest {max(lost):.4f}")
+    for what, of_runs in lost.items():
+        print(f"\n{len(of_runs)} runs on {what}: mean {np.mean(of_runs):.4f}, ", end="")
+        print(f"median {np.median(of_runs):.4f}, largest {max(of_runs):.4f}")
 
 
 if __name__ == "__main__":
