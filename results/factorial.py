@@ -26,7 +26,7 @@ from kept import Row, Run
 
 from collapse_lit.metrics import CEILING, HEADLINE, TEST_ACCURACY
 
-EPOCHS, EVERY, BATCH = 30, 10, 100
+EPOCHS, EVERY, BATCH = 24, 8, 100
 TRAIN, TEST = 500, 500  # images of a class
 SEEDS = range(3)
 
