@@ -84,6 +84,7 @@ RECIPE = (  # the small recipe, and with one thing changed
     *("recipe/batch500", "recipe/decay5e-4", "recipe/decay1e-4"),
 )
 SEEDS = ("resnet/seed0", "resnet/seed1")  # the headline network
+TEN, TEN_FAR = "resnet/ten0", "resnet/tenfar0"  # as seed 0 and its far run, told all ten labels
 WIDE = "resnet/wide0"  # as the first seed, twice as wide
 FAR = ("resnet/far0", "resnet/far1")  # each goes on from its seed
 FURTHER = ("resnet/further0", "resnet/further1")  # and from there
@@ -122,8 +123,11 @@ def build() -> None:
     terminal_mod = runs["terminal/mod"]
     small_mod, small_ten, split = runs["small/mod"], runs["small/ten"], runs["split/two"]
     fast_ten = runs["fast/ten"]
-    beside = {fast[0]: "five coarse labels", fast_ten: "all ten labels"}
-    beside |= {small_mod: "five coarse labels", small_ten: "all ten labels"}
+    seeds, far, further = ([runs[name] for name in names] for names in (SEEDS, FAR, FURTHER))
+    ten, ten_far = runs[TEN], runs[TEN_FAR]
+    five_and_ten = ((seeds[0], ten), (far[0], ten_far), (fast[0], fast_ten), (small_mod, small_ten))
+    told = ("five coarse labels", "all ten labels")
+    beside = {run: what for pair in five_and_ten for run, what in zip(pair, told, strict=True)}
     maps = {runs[name]: about for name, about in MAPS.items()}
     apart = apartness(small_ten)
     simplified = [run for name, run in runs.items() if name.startswith("gaussian/")]
@@ -134,7 +138,6 @@ def build() -> None:
     distances = {found["epoch"]: np.array(found["distances"]) for found in split.distances}
     save(distances_figure(distances, split.distances[0]["fine"]), "split.png")
     save(simplified_figure(simplified), "simplified.png")
-    seeds, far, further = ([runs[name] for name in names] for names in (SEEDS, FAR, FURTHER))
     superclasses = runs["cifar100/superclasses"]
     environment = Environment(
         loader=FileSystemLoader(HERE), undefined=StrictUndefined, keep_trailing_newline=True
@@ -165,6 +168,8 @@ def build() -> None:
         split_epochs=split_table(split),
         seeds=seeds,
         seeds_table=headline_table(seeds, averaged=seeds),
+        ten=ten,
+        ten_far=ten_far,
         wide=runs[WIDE],
         wide_table=headline_table([seeds[0], runs[WIDE]]),
         seeds_mean=mean_of(seeds),

@@ -39,6 +39,11 @@ class Factor:
     option: str
     levels: tuple[str, str]
 
+    @property
+    def about(self) -> str:
+        """The levels in words."""
+        return " → ".join(level.strip("{}").removeprefix("width: ") for level in self.levels)
+
 
 FACTORS = (
     Factor("weight decay", "model.weight_decay", ("5e-4", "5e-3")),
@@ -149,7 +154,7 @@ def cells_table(runs: Mapping[str, Run]) -> str:
     lines = [f"| {' | '.join(heads)} |", "|" + "---|" * len(FACTORS) + "---:|" * len(MEASURES)]
     columns = [values(runs, measure) for measure in MEASURES]
     for number, cell in enumerate(cells()):
-        levels = [f.levels[level].strip("{}") for f, level in zip(FACTORS, cell, strict=True)]
+        levels = [f.about.split(" → ")[level] for f, level in zip(FACTORS, cell, strict=True)]
         numbers = [
             f"{column[number].mean():.3f} ± {column[number].std(ddof=1):.3f}" for column in columns
         ]
@@ -160,7 +165,7 @@ def cells_table(runs: Mapping[str, Run]) -> str:
 def effects_table(runs: Mapping[str, Run]) -> str:
     """What each factor changes at the last epoch; twice its standard error and more is bold."""
     lines = [
-        f"| | mean | {' | '.join(factor.name for factor in FACTORS)} |",
+        f"| | mean | {' | '.join(f'{x.name}: {x.about}' for x in FACTORS)} |",
         "|---|---:|" + "---:|" * len(FACTORS),
     ]
     for measure in MEASURES:
