@@ -59,6 +59,64 @@ def test_the_front_page_says_what_the_runs_say(title: str) -> None:
             assert float(std) == pytest.approx(stdev(values), abs=0.5001 * 10 ** -_decimals(std))
 
 
+def last(run: str) -> dict[str, float]:
+    return json.loads((RESULTS / "runs" / run / "summary.json").read_text())
+
+
+FOUND, TOLD, FLOOR = "recovery/clp_test", "recovery/probe_test", "recovery/floor"
+LEARNT = "train/acc_coarse"
+SEED, FAR = last("resnet/seed0"), last("resnet/far0")
+TEN, TEN_FAR = last("resnet/ten0"), last("resnet/tenfar0")
+LESS = SEED["collapse/nc1_trace"] / last("resnet/further0")["collapse/nc1_trace"]
+SEEDS = mean(last(run)[FOUND] for run in ROWS["`resnet/seed"])
+WIDE = last("resnet/wide0")[FOUND]
+FLOOR_OF_100 = last("cifar100/superclasses")[FLOOR]
+COARSE = {
+    "`fast`, n = 3": ("fast/mod", "fast/mod1", "fast/mod2"),
+    "`resnet/seed…`, n = 2": ROWS["`resnet/seed"],
+    "`resnet/further…`, n = 2": ROWS["`resnet/further"],
+    "`terminal`, n = 1": ("terminal/mod",),
+    "`cifar100/superclasses`, n = 1": ROWS["`cifar100/superclasses`"],
+}
+SENTENCES = [
+    (
+        "README.md",
+        f"`resnet/seed0` gives {TEN[TOLD]:.3f}, not {SEED[FOUND]:.3f}.".replace("0.", "."),
+    ),
+    ("docs/paper.md", f"its features vary {LESS:.0f} times less inside a class than before"),
+    (
+        "docs/paper.md",
+        f"A network of width 16 gives {SEEDS:.1%}, and one of width 32 gives {WIDE:.1%}.",
+    ),
+    (
+        "docs/paper.md",
+        f"by {100 * (TEN[TOLD] - SEED[FOUND]):.1f} points before collapse, "
+        f"and by {100 * (TEN_FAR[TOLD] - FAR[FOUND]):.1f} after",
+    ),
+    (
+        "README.md",
+        f"Random clusters score {SEED[FLOOR]:.2f}, and {FLOOR_OF_100:.2f} on CIFAR-100.".replace(
+            " 0.", " ."
+        ),
+    ),
+    *(
+        ("docs/paper.md", f"| {rows} | {mean(last(r)[LEARNT] for r in runs):.3f} |")
+        for rows, runs in COARSE.items()
+    ),
+]
+
+
+@pytest.mark.parametrize(("page", "sentence"), SENTENCES)
+def test_sentences_say_what_the_runs_say(page: str, sentence: str) -> None:
+    said = " ".join((RESULTS.parent / page).read_text().split())
+    assert sentence.replace("%", " %").replace("| 0.", "| .") in said
+
+
+def test_the_page_on_recovery_has_the_losses_of_the_epoch_rule() -> None:
+    printed = subprocess.check_output([sys.executable, RESULTS / "epoch_rule.py"], text=True)
+    assert printed.strip() in (RESULTS.parent / "docs" / "recovery.md").read_text()
+
+
 def _cells(row: str) -> list[str]:
     return [cell.strip() for cell in row.strip("|").split("|")]
 
