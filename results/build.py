@@ -26,6 +26,7 @@ from derived import (
     std_of,
     widest_to_narrowest,
 )
+from factorial import EPOCHS, cells_table, effects_table, stages_table
 from figures import (
     far_figure,
     maps_figure,
@@ -196,6 +197,12 @@ def build() -> None:
         siblings=sibling_pairs(superclasses),
         siblings_correlation=sibling_correlation(superclasses),
         by_layer=by_layer(runs),
+        factorial={
+            "epochs": EPOCHS,
+            "effects": effects_table(runs),
+            "stages": stages_table(runs),
+            "cells": cells_table(runs),
+        },
         terminal=terminal_table(terminal),
         learnt_from=LEARNT,
         terminal_mod=terminal_mod,

@@ -2,10 +2,8 @@
 
 import numpy as np
 import pytest
-import torch
 from sklearn.metrics import adjusted_rand_score
 
-from collapse_lit.measure import recover
 from collapse_lit.measure.clustering import separation, whitened
 from collapse_lit.measure.recovery.lopsided import _best_cuts, lopsided_split
 
@@ -38,26 +36,3 @@ def test_few_samples_and_equal_ones_are_cut_without_an_error() -> None:
     rng = np.random.default_rng(1)
     assert set(lopsided_split(rng.normal(size=(6, 3)).astype(np.float32), 0)) == {0, 1}
     assert lopsided_split(np.zeros((40, 3), dtype=np.float32), 0).shape == (40,)
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_a_tenth_without_a_valley_is_found_where_even_clusters_are_not_reproducible(
-    seed: int,
-) -> None:
-    """Even clusters of such a class differ between halves. Once they were returned all the same."""
-    rng = np.random.default_rng(seed)
-    rare = rng.uniform(size=1000) < 0.1
-    x = rng.normal(size=(1000, 32))
-    x[:, 0] += 4 * rare
-    one = torch.zeros(1000, dtype=torch.int64)
-    found = recover(torch.from_numpy(x).float(), one, 2).classes[0]
-    assert adjusted_rand_score(rare, found.ids.numpy()) > 0.7
-    assert found.stability > 0.6
-    assert found.separation > 0
-    assert not found.distinct, "at 4 standard deviations no valley is seen"
-
-
-def test_a_gaussian_is_not_cut_into_unequal_clusters() -> None:
-    x = np.random.default_rng(0).normal(size=(1000, 32))
-    found = recover(torch.from_numpy(x).float(), torch.zeros(1000, dtype=torch.int64), 2).classes[0]
-    assert min(found.sizes) > 400

@@ -56,8 +56,7 @@ class Chooser:
     device: torch.device | None
 
     def given(self, k: int) -> Choice:
-        """``k`` clusters in the best space; unequal clusters if only these have valleys, or if only
-        these are reproducible and fit better than one Gaussian.
+        """``k`` clusters in the best space; unequal clusters if only these have valleys.
 
         The best space has the largest stability × (separation − separation of an unstructured
         Gaussian). Separation alone can be high by chance. Stability alone is high for a cut along
@@ -75,17 +74,9 @@ class Chooser:
         chosen = self._judged(best, halves)
         if chosen.distinct or k == 1:
             return chosen
-        reproducible = halves.stability >= REPRODUCIBLE
-        worth = best.own if reproducible else -np.inf
-        unequal = [c for c in self._unequal(candidates) if c.own > worth]
-        if believed := self._believed(unequal):
-            return max(believed, key=lambda choice: choice.candidate.own)
-        fitting = [] if reproducible else sorted(unequal, key=lambda c: -c.own)
-        for other in fitting:
-            others = self._halves(other)
-            if other.own > 0 and others.stability >= REPRODUCIBLE:
-                return self._judged(other, others)
-        return chosen
+        worth = best.own if halves.stability >= REPRODUCIBLE else -np.inf
+        unequal = self._believed(c for c in self._unequal(candidates) if c.own > worth)
+        return max(unequal, key=lambda choice: choice.candidate.own, default=chosen)
 
     def estimated(self) -> Choice:
         """The number of clusters with the best agreement of halves; among near ties, the best fit.
