@@ -18,7 +18,7 @@ def main() -> None:
     for name, run in read_runs().items():
         keys = (SEPARATION, HEADLINE)
         rows = [row for row in run.history if all(row.get(key) is not None for key in keys)]
-        # checkpoints of other runs, on fewer images; and runs measured by a search that was given up
+        # checkpoints of other runs, and runs measured by a search that was given up
         again = name.startswith(("by_layer/", "factorial/"))
         if len(rows) < 2 or again or rows[-1]["recovery/chance"] == 1:  # 1: nothing to recover
             continue
